@@ -1,0 +1,89 @@
+"""What a recipe may say. Pure schema: importing it costs pydantic and nothing else.
+
+The options of a stage belong to the stage (`curator.stage.Options`); here a stage is its name, its label and
+a mapping of options that `load.py` hands to the stage's own model.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+_UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*$")
+
+
+def parse_bytes(value: object) -> object:
+    """`256MiB`, `1.5 GB` or a number of bytes -> int. Anything else is left for pydantic to refuse."""
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.match(value)
+    if match is None or match[2] not in _UNITS:
+        raise ValueError(f"not a size: {value!r}; write a number and one of {', '.join(u for u in _UNITS if u)}")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+ByteSize = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
+
+
+class Schema(BaseModel):
+    """Base of everything in a recipe: unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Schema):
+    """Where records come from."""
+
+    path: str = Field(description="File, folder or glob (`**` crosses folders); relative to the current directory.")
+    recursive: bool = Field(True, description="Descend into sub-folders of a folder.")
+    format: str = Field("auto", description="`auto` goes by the file name (text) or the first bytes (images); else a format the modality reads.")
+    text_field: str = Field("text", description="Field that holds the text, in formats with fields.")
+    id_field: str = Field("id", description="Field that holds the record's own id; used as key where present.")
+    licence: str = Field("", description="SPDX identifier for all records of this source.")
+
+
+class StageSpec(Schema):
+    """One stage of a flow: its name, an optional label, its mode and its options."""
+
+    use: str = Field(description="Stage name, see `d4a stages`.")
+    label: str = Field(description="Name in ledger and report: `as`, or the stage name.")
+    mode: Literal["judge", "annotate"] = Field("judge", description="`annotate` measures without dropping.")
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Flow(Schema):
+    """Sources and stages of one modality."""
+
+    sources: list[Source] = Field(min_length=1)
+    stages: list[StageSpec] = Field(default_factory=list)
+    partition_bytes: ByteSize = Field(64 * 2**20, description="Target size of one unit of work.")
+
+
+class Output(Schema):
+    """Where the dataset goes, and in what form."""
+
+    path: str = Field(description="Folder of the dataset; created if missing.")
+    shard_bytes: ByteSize = Field(256 * 2**20, description="A shard ends before it would grow beyond this (one sample may exceed it).")
+    split: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict, description="Share of each held-out split; the rest is `train`.")
+    order: Literal["shuffle", "input"] = Field("shuffle", description="`shuffle`: by a keyed hash of seed, content and key; `input`: as read.")
+    seed: int = Field(0, description="Seed of every keyed draw: split and order.")
+
+
+class Recipe(Schema):
+    """One dataset: flows that run independently, and one output."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Short name of the dataset.")
+    description: str = Field("", description="For the dataset card.")
+    licence: str = Field("", description="SPDX identifier of the dataset as a whole.")
+    text: Flow | None = None
+    image: Flow | None = None
+    pair: Flow | None = None
+    output: Output
+    max_bad_fraction: float = Field(0.5, ge=0, le=1, description="End the run when more than this share of a flow's records cannot be read.")
+
+    def flows(self) -> dict[str, Flow]:
+        """The flows that the recipe has, by modality, in a fixed order."""
+        return {name: flow for name in ("text", "image", "pair") if (flow := getattr(self, name)) is not None}

@@ -1,0 +1,421 @@
+"""The contracts: what a stage, a modality and a reader promise, and the registry that finds them.
+
+A stage works on batches (pyarrow RecordBatches), never on one Python object per record. In the scan it
+measures; in the decision it judges what was measured. Thresholds therefore never reach the scan, and a
+changed threshold never costs one. Built-in stages register exactly as foreign ones do: a class named under
+the entry-point group `d4a.stages`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from .errors import D4AError
+from .recipe import Source
+
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Columns = dict[str, pa.Array]
+
+# --------------------------------------------------------------------------------------------- options
+
+
+class Options(BaseModel):
+    """The options of one stage; unknown names are refused, so a misspelt threshold cannot be silent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def of_kind(self, kind: str) -> dict[str, Any]:
+        """The options of one kind ("measure", "search" or "judge"), as plain JSON values."""
+        dumped = self.model_dump(mode="json")
+        return {name: dumped[name] for name, info in type(self).model_fields.items() if option_kind(info) == kind}
+
+
+def option_kind(info: Any) -> str:
+    """The kind of a pydantic field: "measure" unless `judge` or `search` made it."""
+    extra = info.json_schema_extra
+    return str(extra.get("d4a", "measure")) if isinstance(extra, dict) else "measure"
+
+
+def measure(default: Any, description: str, **limits: Any) -> Any:
+    """An option that changes what is measured: it is part of the scan's key."""
+    return Field(default, description=description, **limits)
+
+
+def judge(default: Any, description: str, **limits: Any) -> Any:
+    """An option that only changes what is kept (a threshold): it never causes a new scan."""
+    return Field(default, description=description, json_schema_extra={"d4a": "judge"}, **limits)
+
+
+def search(default: Any, description: str, **limits: Any) -> Any:
+    """An option of a Dedup that changes which pairs are looked at: no new scan, but a new pair search."""
+    return Field(default, description=description, json_schema_extra={"d4a": "search"}, **limits)
+
+
+# ---------------------------------------------------------------------------------------- measurements
+
+
+@dataclass(frozen=True)
+class Value:
+    """One measured column, `<stage label>.<name>` in evidence and scores.
+
+    packed  also written into the sample's .json member, under its name
+    sketch  a signature or embedding: kept in sketches/, not in scores/
+    """
+
+    name: str
+    type: pa.DataType
+    doc: str
+    packed: bool = False
+    sketch: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One reason to drop: the record stays while `value <= threshold` (max) or `value >= threshold` (min).
+
+    option  the judging option that holds the threshold; a threshold of None switches the rule off
+    reason  the word in the ledger, for instance `too_few_words`
+    A null value passes: what was not measured is not judged.
+    """
+
+    value: str
+    keep: Literal["min", "max"]
+    option: str
+    reason: str
+
+
+@dataclass
+class Judgement:
+    """One verdict for each of n records.
+
+    keep        (n,) bool
+    reason      (n,) int16    index into `reasons`; meaningless where keep
+    value       (n,) float64  the measured value that decided, NaN where there is none
+    threshold   (n,) float64  what it was compared with, NaN where there is none
+    detail      (n,) object or None   a few words more (a class name, a language)
+    twin        (n,) int64    index of the kept record it duplicates, -1 where there is none
+    """
+
+    keep: Bools
+    reasons: list[str]
+    reason: npt.NDArray[np.int16]
+    value: Floats
+    threshold: Floats
+    detail: npt.NDArray[np.object_] | None = None
+    twin: Ints | None = None
+
+    @classmethod
+    def keep_all(cls, n: int) -> Judgement:
+        """n records, all kept."""
+        nothing = np.full(n, np.nan)
+        return cls(np.ones(n, bool), [], np.zeros(n, np.int16), nothing, nothing.copy())
+
+    def drop(self, where: Bools, reason: str, value: Floats, threshold: float) -> None:
+        """Drop the records of `where` that are still kept; the first reason a record meets is the one it gets."""
+        new = where & self.keep
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+        self.reason[new] = self.reasons.index(reason)
+        self.value[new] = value[new]
+        self.threshold[new] = threshold
+        self.keep &= ~new
+
+
+def judge_rules(rules: Sequence[Rule], options: Options, values: pa.Table) -> Judgement:
+    """Apply rules in order to measured values; `values` has one column a value name, unprefixed."""
+    verdict = Judgement.keep_all(values.num_rows)
+    for rule in rules:
+        threshold = getattr(options, rule.option)
+        if threshold is None:
+            continue
+        column = values.column(rule.value).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        with np.errstate(invalid="ignore"):  # NaN (null) compares as False: it passes
+            broken = column < threshold if rule.keep == "min" else column > threshold
+        verdict.drop(broken, rule.reason, column, float(threshold))
+    return verdict
+
+
+# ---------------------------------------------------------------------------------------------- stages
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the planning machine offers to neural stages.
+
+    device     "cpu" or "cuda"
+    precision  "fp32" or "bf16"
+    why        one line for people: why this device and this precision
+    """
+
+    device: str = "cpu"
+    precision: str = "fp32"
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a stage found out at plan time.
+
+    numeric  decides values (digest of weights, precision, device kind, library versions): part of every key and of dataset.json
+    local    true on this machine only (paths): in no key
+    """
+
+    numeric: dict[str, str] = field(default_factory=dict)
+    local: dict[str, str] = field(default_factory=dict)
+
+
+class Stage(ABC):
+    """What all stages share. Subclass Transform, Filter or Dedup.
+
+    name       dotted noun, as in the recipe
+    version    raised whenever measured values change for the same input and options
+    cost       "model" for neural networks: after a Filter or a Dedup such a stage starts a new round
+    needs      batch columns it reads: of the reader, or offered by a Transform before it in the round
+    values     columns it measures
+    libraries  distributions whose version decides values; part of the scan's key
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    cost: ClassVar[Literal["cpu", "model"]] = "cpu"
+    Options: ClassVar[type[Options]] = Options
+    values: ClassVar[tuple[Value, ...]] = ()
+    libraries: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Batch columns that `measure`, `change` or `sketch` reads."""
+        return ()
+
+    def prepare(self, machine: Machine) -> Facts:
+        """Plan time, on the driver: find weights and data files. Raises MachineError naming what is missing."""
+        return Facts()
+
+    def open(self, facts: Facts) -> None:
+        """Worker, once a unit and before any batch: load what `prepare` found (cache it per process)."""
+
+
+class Judging(Stage):
+    """A stage whose columns can drop records: by rules, or by a `judge` of its own."""
+
+    def rules(self) -> Sequence[Rule]:
+        """Reasons to drop, in the order in which they are tried."""
+        return ()
+
+    def judge(self, values: pa.Table) -> Judgement:
+        """Verdicts from the measured values (unprefixed names) of all records that reached this stage."""
+        return judge_rules(self.rules(), self.options, values)
+
+
+class Transform(Judging):
+    """Changes a batch: cleans text, decodes images. May add measured values and working columns.
+
+    offers  working columns it can add for later stages of the round (never stored)
+    A record is refused by filling its `reason` (and `detail`) column; it takes no further part.
+    """
+
+    offers: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def change(self, batch: pa.RecordBatch, wanted: frozenset[str]) -> pa.RecordBatch:
+        """The batch with the same number of rows, changed columns and `values` added; of `offers`, only those wanted."""
+
+    def can_offer(self, column: str) -> bool:
+        """Whether this stage can add the working column; override where names carry sizes (`rgb224`)."""
+        return column in self.offers
+
+
+class Filter(Judging):
+    """Measures a batch and changes nothing."""
+
+    @abstractmethod
+    def measure(self, batch: pa.RecordBatch) -> Columns:
+        """One column for each of `values`, as long as the batch."""
+
+
+@dataclass
+class Pairs:
+    """Verified pairs of duplicates among n records that reached a Dedup.
+
+    a, b        (p,) int64    indices of the records, a != b, every pair once
+    similarity  (p,) float64  measured, not estimated, in [0, 1]
+    notes       counts worth a line in the summary, for instance {"capped_bands": 3}
+    """
+
+    a: Ints
+    b: Ints
+    similarity: Floats
+    notes: dict[str, int] = field(default_factory=dict)
+
+
+class Entered(Protocol):
+    """The n records that reached a Dedup, seen through their evidence, in input order."""
+
+    size: int
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """One of the stage's own values (unprefixed), or `digest` (16 bytes), `payload_bytes` int64, `source`, `key`."""
+        ...
+
+    def foreign(self, name: str) -> pa.ChunkedArray | None:
+        """A value of another stage by its full name (`image.decode.width`); None when nobody measured it."""
+        ...
+
+    def payload(self, indices: Ints) -> pa.Array:
+        """The payload (text as large_string, images as large_binary) of the records at `indices`, in that order."""
+        ...
+
+
+class Dedup(Stage):
+    """Matches records with each other: a sketch in the scan, pairs and keepers in the decision."""
+
+    reason: ClassVar[str] = "duplicate"
+
+    @abstractmethod
+    def sketch(self, batch: pa.RecordBatch) -> Columns:
+        """One column for each of `values`, as long as the batch."""
+
+    @abstractmethod
+    def pairs(self, entered: Entered) -> Pairs:
+        """All pairs with a similarity that some threshold may ask for; must not depend on judging options."""
+
+    @property
+    @abstractmethod
+    def threshold(self) -> float:
+        """Pairs at or above this similarity are duplicates."""
+
+    def preference(self, entered: Entered) -> Ints:
+        """(n,) int64: the records' indices, the most preferred first; default: larger payload, then input order."""
+        size = entered.column("payload_bytes").to_numpy()
+        return np.lexsort((np.arange(entered.size), -size)).astype(np.int64)
+
+    def search_key(self) -> dict[str, Any]:
+        """What decides which pairs are found; pairs are searched anew when it changes."""
+        return self.options.of_kind("search")
+
+
+# ------------------------------------------------------------------------------------------ modalities
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file, or a byte range of one, that a partition holds.
+
+    root     absolute folder of the source; on no account part of a key
+    path     relative to it, "/" between folders
+    size, mtime_ns   as listed
+    start, end       byte range [start, end); records that begin in it belong to it; end = size for whole files
+    source   index of the source in the flow
+    problem  why the file cannot be read at all (`permission_denied`), found while listing
+    """
+
+    root: str
+    path: str
+    size: int
+    mtime_ns: int
+    start: int
+    end: int
+    source: int = 0
+    problem: str = ""
+
+
+class Modality(ABC):
+    """What one kind of data means: how it is read, stored, packed and shown.
+
+    name     "text", "image", "pair"
+    columns  schema of the reader's payload columns, the packed one first
+    stored   True: Scan stores `columns` and later acts read that (text). False: the source file is the payload (images)
+    """
+
+    name: ClassVar[str]
+    columns: ClassVar[pa.Schema]
+    stored: ClassVar[bool]
+
+    @abstractmethod
+    def accepts(self, path: str, source: Source) -> bool:
+        """Whether a file found by recursion in a folder is for this modality (an explicit glob takes any file)."""
+
+    def splits(self, path: str, source: Source) -> bool:
+        """Whether the file may be cut into byte ranges."""
+        return False
+
+    @abstractmethod
+    def read(self, entry: Entry, source: Source) -> Iterator[pa.RecordBatch]:
+        """The records of an entry as batches of `reader_schema(self)`, bad records and rests of files included.
+
+        A record that cannot be read has null payload columns and a `reason` (and `detail`); reading goes on behind it.
+        What cannot be read at all (vanished, no permission) raises OSError.
+        """
+
+    @abstractmethod
+    def sizes(self, batch: pa.RecordBatch) -> Columns:
+        """For each member suffix an int64 column `suffix`: bytes of that member (of "json": of the body `members` gives)."""
+
+    @abstractmethod
+    def members(self, payload: dict[str, Any]) -> dict[str, bytes]:
+        """suffix -> bytes of one sample. The "json" member is the body, a JSON object; key, source and packed values are put before it."""
+
+    @abstractmethod
+    def preview(self, payload: bytes) -> tuple[str, bytes]:
+        """(media type, bytes) small enough for the report: at most 600 characters, or a thumbnail of at most 6 kB."""
+
+
+READER_TAIL = [
+    pa.field("line", pa.int64()),  # index of the record in its file (in its byte range); null: the file is one record
+    pa.field("id", pa.string()),  # the source's own id
+    pa.field("reason", pa.string()),  # null: readable
+    pa.field("detail", pa.string()),
+]
+
+
+def reader_schema(modality: Modality) -> pa.Schema:
+    """Schema of the batches that `Modality.read` gives."""
+    return pa.schema([*modality.columns, *READER_TAIL])
+
+
+# -------------------------------------------------------------------------------------------- registry
+
+
+@cache
+def _points(group: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value))}
+
+
+def stage_names() -> list[str]:
+    """All stage names this installation knows, sorted."""
+    return sorted(_points("d4a.stages"))
+
+
+@cache
+def stage_class(name: str) -> type[Stage]:
+    """The class registered under a stage name. Raises KeyError for an unknown name, D4AError for one that does not import."""
+    point = _points("d4a.stages")[name]
+    try:
+        loaded = point.load()
+    except (ImportError, AttributeError) as error:
+        raise D4AError(f"stage {name} ({point.value}) does not load: {error}", hint="reinstall the package that registers it") from error
+    if not (isinstance(loaded, type) and issubclass(loaded, Transform | Filter | Dedup)):
+        raise D4AError(f"stage {name} ({point.value}) is no Transform, Filter or Dedup")
+    return loaded
+
+
+@cache
+def modality(name: str) -> Modality:
+    """The modality registered under a name; one object a process."""
+    loaded: Modality = _points("d4a.modalities")[name].load()()
+    return loaded
