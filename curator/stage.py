@@ -70,14 +70,16 @@ def search(default: Any, description: str, **limits: Any) -> Any:
 class Value:
     """One measured column, `<stage label>.<name>` in evidence and scores.
 
-    packed  also written into the sample's .json member, under its name
+    packed  also written into the sample's .json member, under this name; empty: not written
+    json    the strings of the column are JSON text, written into the member as such (boxes)
     sketch  a signature or embedding: kept in sketches/, not in scores/
     """
 
     name: str
     type: pa.DataType
     doc: str
-    packed: bool = False
+    packed: str = ""
+    json: bool = False
     sketch: bool = False
 
 

@@ -1,0 +1,217 @@
+"""DECIDE: over evidence only. Thresholds, twins, keepers; one verdict for every record.
+
+One unit is one round of one flow. Its result is a table with one row for every record of the flow, in input
+order; the next round starts from it. Pair searches are committed apart, under a key without thresholds, so
+that a changed threshold does not search again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from .dedup.keepers import choose_keepers
+from .evidence import Evidence, View
+from .plan import FlowPlan, PlannedStage
+from .stage import Bools, Dedup, Ints, Judging, Pairs
+from .store import Folder, Store, committed, data_file, digest
+
+VERDICTS = pa.schema(
+    [
+        ("kept", pa.bool_()),
+        ("stage", pa.dictionary(pa.int16(), pa.string())),
+        ("reason", pa.dictionary(pa.int16(), pa.string())),
+        ("detail", pa.string()),
+        ("value", pa.float64()),
+        ("threshold", pa.float64()),
+        ("twin", pa.int64()),
+        ("similarity", pa.float64()),
+    ]
+)
+
+
+# ------------------------------------------------------------------------------------------------ verdicts
+
+
+class Verdicts:
+    """Growing verdicts of n records, and what each stage did."""
+
+    def __init__(self, size: int) -> None:
+        self.kept: Bools = np.ones(size, bool)
+        self.names: list[str] = [""]
+        self.stage = np.zeros(size, np.int16)
+        self.reason = np.zeros(size, np.int16)
+        self.detail: npt.NDArray[np.object_] = np.full(size, None, object)
+        self.value = np.full(size, np.nan)
+        self.threshold = np.full(size, np.nan)
+        self.twin = np.full(size, -1, np.int64)
+        self.similarity = np.full(size, np.nan)
+
+    @classmethod
+    def of_table(cls, table: pa.Table) -> Verdicts:
+        """Go on from a committed table."""
+        self = cls(table.num_rows)
+        self.kept = table.column("kept").to_numpy().copy()
+        for name, target in (("stage", self.stage), ("reason", self.reason)):
+            column = table.column(name).combine_chunks()
+            codes = np.array([self.code(text) for text in column.dictionary.to_pylist()], np.int16)
+            target[:] = codes[column.indices.to_numpy()] if len(codes) else 0
+        self.detail = table.column("detail").to_numpy(zero_copy_only=False).astype(object)
+        for name in ("value", "threshold", "twin", "similarity"):
+            setattr(self, name, table.column(name).to_numpy().copy())
+        return self
+
+    def code(self, text: str) -> int:
+        """The number of a stage label or reason."""
+        if text not in self.names:
+            self.names.append(text)
+        return self.names.index(text)
+
+    def drop(self, where: Ints, stage: str, reasons: list[str], **columns: Any) -> None:
+        """Drop records at `where`; `reasons` is one word a record, other columns are arrays as long as `where`."""
+        self.kept[where] = False
+        self.stage[where] = self.code(stage)
+        codes = {reason: self.code(reason) for reason in sorted(set(reasons))}
+        self.reason[where] = [codes[reason] for reason in reasons]
+        for name, values in columns.items():
+            getattr(self, name)[where] = values
+
+    def table(self) -> pa.Table:
+        """As VERDICTS."""
+        names = pa.array(self.names)
+        coded = {n: pa.DictionaryArray.from_arrays(pa.array(getattr(self, n)), names) for n in ("stage", "reason")}
+        plain = {n: pa.array(getattr(self, n), VERDICTS.field(n).type) for n in ("kept", "detail", "value", "threshold", "twin", "similarity")}
+        return pa.table({name: {**coded, **plain}[name] for name in VERDICTS.names}, schema=VERDICTS)
+
+
+def decide_key(evidence: Evidence, round_index: int, before: str) -> str:
+    """Digest of all evidence of the round, the round before, and the judging options."""
+    stages = [[s.label, s.mode, s.options] for s in evidence.flow.rounds[round_index].stages]
+    digests = [[part.digest for part in parts] for parts in evidence.parts(round_index)]
+    return digest("decide", evidence.flow.name, before, digests, stages, evidence.limit)
+
+
+def decide_round(store: Store, evidence: Evidence, round_index: int, key: str, before: str, fence: Callable[[], None]) -> dict[str, Any]:
+    """Judge one round and commit its verdicts under `key`; `before` is the key of the round before, empty in round 0."""
+    folder = store.unit("decide", evidence.flow.name, key)
+    done = committed(folder)
+    if done is not None:
+        return {**done, "reused": True}
+    verdicts = read_verdicts(store, evidence.flow, before) if before else Verdicts(evidence.size)
+    stages = _refused_before(evidence, round_index, verdicts)
+    for planned in evidence.flow.rounds[round_index].stages:
+        stages.append(_decide_stage(store, evidence, round_index, planned, verdicts, fence))
+    with Folder(folder, fence) as unit:
+        pq.write_table(verdicts.table(), unit.file("verdicts", ".parquet"), compression="zstd")
+        unit.manifest = {"stages": stages, "records": evidence.size, "kept": int(verdicts.kept.sum())}
+    return {**unit.manifest, "reused": False}
+
+
+def read_verdicts(store: Store, flow: FlowPlan, key: str) -> Verdicts:
+    """The committed verdicts of a round."""
+    folder = store.unit("decide", flow.name, key)
+    manifest = committed(folder)
+    assert manifest is not None, key
+    return Verdicts.of_table(pq.read_table(data_file(folder, manifest, "verdicts")))
+
+
+def _refused_before(evidence: Evidence, round_index: int, verdicts: Verdicts) -> list[dict[str, Any]]:
+    """What the reader refused, and in a later round what a Transform refused when it was run again."""
+    carried = [(planned.label, planned.use) for planned in evidence.flow.rounds[round_index].carried]
+    rows = [_take_refused(evidence, round_index, verdicts, label, use) for label, use in [("read", "read"), *carried]]
+    return rows if round_index == 0 else [row for row in rows if row["reasons"]]
+
+
+def _take_refused(evidence: Evidence, round_index: int, verdicts: Verdicts, label: str, use: str) -> dict[str, Any]:
+    """Drop the records that the reader, or a Transform, refused in the scan."""
+    alive = np.flatnonzero(verdicts.kept)
+    table = evidence.table(round_index, ["stage", "reason", "detail"], alive)
+    mine = pc.fill_null(pc.equal(table.column("stage"), label), False).to_numpy()
+    where = alive[mine]
+    reasons = table.column("reason").filter(pa.array(mine)).to_pylist()
+    verdicts.drop(where, label, reasons, detail=np.array(table.column("detail").filter(pa.array(mine)).to_pylist(), object))
+    return {"label": label, "use": use, "in": len(alive), "kept": len(alive) - len(where), "reasons": _count(reasons)}
+
+
+def _count(reasons: list[str]) -> dict[str, int]:
+    names, counts = np.unique(np.array(reasons, dtype=str), return_counts=True)
+    return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
+
+
+def _decide_stage(
+    store: Store, evidence: Evidence, round_index: int, planned: PlannedStage, verdicts: Verdicts, fence: Callable[[], None]
+) -> dict[str, Any]:
+    refused = _take_refused(evidence, round_index, verdicts, planned.label, planned.use)
+    alive = np.flatnonzero(verdicts.kept)
+    stage = planned.make()
+    stage.open(planned.facts) if isinstance(stage, Judging) else None
+    result = {**refused, "notes": {}}
+    if planned.mode == "judge" and isinstance(stage, Judging):
+        _judge(evidence, round_index, planned.label, stage, alive, verdicts, result)
+    elif planned.mode == "judge" and isinstance(stage, Dedup):
+        view = View(evidence, round_index, planned.label, alive)
+        pairs = _search(store, evidence, round_index, planned, stage, view, fence)
+        _keep(stage, view, pairs, planned.label, verdicts, result)
+    result["kept"] = int(verdicts.kept.sum())
+    return result
+
+
+def _judge(evidence: Evidence, round_index: int, label: str, stage: Judging, alive: Ints, verdicts: Verdicts, result: dict[str, Any]) -> None:
+    names = [value.name for value in stage.values]
+    table = evidence.table(round_index, [f"{label}.{name}" for name in names], alive).rename_columns(names)
+    verdict = stage.judge(table)
+    out = ~verdict.keep
+    reasons = [verdict.reasons[code] for code in verdict.reason[out]]
+    detail = verdict.detail[out] if verdict.detail is not None else None
+    verdicts.drop(alive[out], label, reasons, value=verdict.value[out], threshold=verdict.threshold[out], detail=detail)
+    result["reasons"] = _add(result["reasons"], _count(reasons))
+
+
+def _add(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in sorted({*one, *other})}
+
+
+def _search(
+    store: Store, evidence: Evidence, round_index: int, planned: PlannedStage, stage: Dedup, view: View, fence: Callable[[], None]
+) -> Pairs:
+    """The verified pairs of a Dedup: found once for the same evidence, entering records and search options."""
+    digests = [[part.digest for part in parts] for parts in evidence.parts(round_index)]
+    entering = hashlib.sha256(np.ascontiguousarray(view.indices).data).hexdigest()
+    key = digest("match", planned.fingerprint(), stage.search_key(), digests, entering)
+    folder = store.unit("match", evidence.flow.name, key)
+    manifest = committed(folder)
+    if manifest is None:
+        pairs = stage.pairs(view)
+        with Folder(folder, fence) as unit:
+            columns = {"a": pairs.a, "b": pairs.b, "similarity": pairs.similarity}
+            pq.write_table(pa.table(columns), unit.file("pairs", ".parquet"), compression="zstd")
+            unit.manifest = {"notes": pairs.notes}
+        return pairs
+    table = pq.read_table(data_file(folder, manifest, "pairs"))
+    return Pairs(*(table.column(name).to_numpy() for name in ("a", "b", "similarity")), notes=manifest["notes"])
+
+
+def _keep(stage: Dedup, view: View, pairs: Pairs, label: str, verdicts: Verdicts, result: dict[str, Any]) -> None:
+    kept = choose_keepers(pairs.a, pairs.b, pairs.similarity, stage.preference(view), stage.threshold)
+    out = np.flatnonzero(kept.twin >= 0)
+    where = view.indices[out]
+    similarity = kept.similarity[out]
+    verdicts.drop(
+        where,
+        label,
+        [stage.reason] * len(where),
+        value=similarity,
+        threshold=np.full(len(where), stage.threshold),
+        twin=view.indices[kept.twin[out]],
+        similarity=similarity,
+    )
+    if len(where):
+        result["reasons"] = _add(result["reasons"], {stage.reason: len(where)})
+    result["notes"] = {**result["notes"], **pairs.notes}

@@ -1,0 +1,77 @@
+"""Engine `local`: a process pool on this machine.
+
+Workers are spawned, not forked: Arrow, Numba and torch hold threads that a fork would break. They end with
+their driver (a parent-death signal), and with one worker everything runs in this process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from ..errors import D4AError
+
+Unit = dict[str, Any]
+Work = Callable[[Unit], dict[str, Any]]
+_PR_SET_PDEATHSIG = 1
+
+
+def _begin_worker(driver: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != driver:  # it died before the signal was set
+        os._exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver answers Ctrl-C
+
+
+class LocalEngine:
+    """Runs independent units on this machine; knows nothing of what they mean."""
+
+    name = "local"
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def run(self, units: list[Unit], work: Work) -> Iterator[dict[str, Any]]:
+        """Results of `work` on each unit, in the order in which they end. The first error ends the run."""
+        if self.workers == 1 or len(units) <= 1:
+            yield from map(work, units)
+            return
+        pool = self._pool = self._pool or self._make_pool()
+        # never more queued than needed: a unit list may be long, and its results large
+        waiting = iter(units)
+        running: set[Future[dict[str, Any]]] = set()
+        try:
+            for unit in waiting:
+                running.add(pool.submit(work, unit))
+                if len(running) >= 2 * self.workers:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        except BrokenProcessPool as error:
+            self._pool = None
+            raise D4AError(
+                "a worker process was killed (out of memory, most often)",
+                hint="run the same command again: it goes on where it stopped; fewer --workers or a smaller partition_bytes need less memory",
+            ) from error
+
+    def _make_pool(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self.workers, context, initializer=_begin_worker, initargs=(os.getpid(),))
+
+    def close(self) -> None:
+        """End the workers at once; what they had committed stays."""
+        if self._pool is not None:
+            processes = list(self._pool._processes.values()) if self._pool._processes else []
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.kill()
+            self._pool = None

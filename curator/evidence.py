@@ -1,0 +1,265 @@
+"""The evidence of a flow, seen as columns over all its records, and the way back from a record to its payload.
+
+Columns are read when asked for and never all at once: signatures and embeddings are large, and most of the
+decision needs neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+from .columns import buffers
+from .errors import D4AError
+from .plan import FlowPlan
+from .scan import Part, digests, latest_text_round, parts_of
+from .stage import Ints
+from .store import Store
+
+PLACE = pa.schema([("file", pa.dictionary(pa.int32(), pa.string())), ("block", pa.int32()), ("slot", pa.int32())])
+
+
+class Evidence:
+    """All records of a flow in input order (partition, row); `limit` keeps the first ones only."""
+
+    def __init__(self, store: Store, flow: FlowPlan, limit: int | None) -> None:
+        self.store, self.flow, self.limit = store, flow, limit
+        self._parts: dict[int, list[list[Part]]] = {}
+
+    def parts(self, round_index: int) -> list[list[Part]]:
+        """For every partition its committed parts."""
+        if round_index not in self._parts:
+            self._parts[round_index] = [parts_of(self.store, self.flow, round_index, p) for p in self.flow.partitions]
+        return self._parts[round_index]
+
+    @cached_property
+    def starts(self) -> Ints:
+        """(partitions + 1,) int64: index of every partition's first record."""
+        counts = [parts[0].manifest["records"] for parts in self.parts(0)]
+        starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        return np.minimum(starts, self.limit) if self.limit is not None else starts
+
+    @property
+    def size(self) -> int:
+        """Records of the flow."""
+        return int(self.starts[-1])
+
+    @cached_property
+    def ids(self) -> Ints:
+        """(n,) int64: partition ordinal << 32 | row."""
+        counts = np.diff(self.starts)
+        ordinals = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+        return ordinals << 32 | (np.arange(self.size) - self.starts[ordinals])
+
+    def table(self, round_index: int, names: list[str], indices: Ints) -> pa.Table:
+        """Columns of a round for the records at `indices` (ascending), which must have entered it."""
+        pieces, places = [], []
+        for ordinal, parts in enumerate(self.parts(round_index)):
+            for part in parts:
+                piece = pq.read_table(part.evidence, columns=["row", *names])
+                place = piece.column("row").to_numpy().astype(np.int64) + self.starts[ordinal]
+                inside = place < self.starts[ordinal + 1]
+                pieces.append(piece.select(names).filter(pa.array(inside)))
+                places.append(place[inside])
+        whole, where = pa.concat_tables(pieces), np.concatenate(places)
+        if np.array_equal(where, indices):
+            return whole
+        order = np.argsort(where, kind="stable")
+        return whole.take(pa.array(order[np.searchsorted(where[order], indices)]))
+
+    def round_of(self, column: str) -> int | None:
+        """The round that measured `<label>.<value>`, or None."""
+        for index, one in enumerate(self.flow.rounds):
+            for planned in one.stages:
+                if column in {f"{planned.label}.{value.name}" for value in planned.make().values}:
+                    return index
+        return None
+
+    # ------------------------------------------------------------------------------------ names of records
+
+    @cached_property
+    def sources(self) -> pa.Array:
+        """(n,) string: path relative to the source's root, `#line` behind it where a file holds many records."""
+        pieces = []
+        seen: dict[tuple[str, str], int] = {}  # lines before the range of a file that was cut
+        for ordinal, part in enumerate(self.flow.partitions):
+            one = self.parts(0)[ordinal][0]
+            count = int(self.starts[ordinal + 1] - self.starts[ordinal])
+            table = pq.read_table(one.evidence, columns=["entry", "line"]).slice(0, count)
+            before = []
+            for index, entry in enumerate(part.entries):
+                place = (entry.root, entry.path)
+                before.append(seen.get(place, 0))
+                seen[place] = before[-1] + one.manifest["line_starts"].get(str(index), 0)
+            entries = table.column("entry").to_numpy()
+            paths = pa.array([entry.path for entry in part.entries]).take(pa.array(entries))
+            lines = pc.add(table.column("line"), pa.array(np.array(before, np.int64)[entries]))
+            numbered = pc.binary_join_element_wise(paths, pc.cast(lines, pa.string()), "#")
+            pieces.append(pc.coalesce(numbered, paths))
+        return _whole(pieces)
+
+    @cached_property
+    def keys(self) -> pa.Array:
+        """(n,) string, unique: the record's own id, else its source; repeats get ~2, ~3 in input order."""
+        pieces = []
+        for ordinal, parts in enumerate(self.parts(0)):
+            count = int(self.starts[ordinal + 1] - self.starts[ordinal])
+            pieces.append(pq.read_table(parts[0].evidence, columns=["id"]).column("id").slice(0, count).combine_chunks())
+        return unique_keys(pc.coalesce(_whole(pieces), self.sources))
+
+    # ------------------------------------------------------------------------------------------- payload
+
+    def places(self, indices: Ints, round_index: int) -> pa.Table:
+        """PLACE of the payload of records at `indices` (ascending), as it is after a round.
+
+        Stored payload: file below .d4a/, block and slot. Else: the source file, with null block and slot.
+        """
+        if not self.flow.modality.stored:
+            return self._source_places(indices)
+        latest = latest_text_round(self.flow, round_index)
+        files, blocks, slots, where = [], [], [], []
+        for ordinal, parts in enumerate(self.parts(latest)):
+            for part in parts:
+                table = pq.read_table(part.evidence, columns=["row", "block", "slot"])
+                table = table.filter(table.column("block").is_valid())
+                place = table.column("row").to_numpy().astype(np.int64) + self.starts[ordinal]
+                where.append(place)
+                files.append(np.full(len(place), str(part.payload.relative_to(self.store.state)), object))
+                blocks.append(table.column("block").to_numpy())
+                slots.append(table.column("slot").to_numpy())
+        found = np.concatenate(where)
+        order = np.argsort(found, kind="stable")
+        at = order[np.searchsorted(found[order], indices)]
+        names = pa.array(np.concatenate(files)[at], pa.string()).dictionary_encode()
+        return pa.table([names, np.concatenate(blocks)[at], np.concatenate(slots)[at]], names=PLACE.names).cast(PLACE)
+
+    def _source_places(self, indices: Ints) -> pa.Table:
+        paths = []
+        for ordinal, part in enumerate(self.flow.partitions):
+            inside = indices[(indices >= self.starts[ordinal]) & (indices < self.starts[ordinal + 1])]
+            if len(inside):
+                entries = pq.read_table(self.parts(0)[ordinal][0].evidence, columns=["entry"]).column("entry").to_numpy()
+                paths += [str(Path(part.entries[k].root, part.entries[k].path)) for k in entries[inside - self.starts[ordinal]]]
+        nothing = pa.nulls(len(paths), pa.int32())
+        return pa.table([pa.array(paths, pa.string()).dictionary_encode(), nothing, nothing], names=PLACE.names).cast(PLACE)
+
+
+def _whole(pieces: list[pa.Array]) -> pa.Array:
+    chunked = pa.chunked_array(pieces, pa.string())
+    return chunked.combine_chunks() if chunked.num_chunks != 1 else chunked.chunk(0)
+
+
+def unique_keys(keys: pa.Array) -> pa.Array:
+    """Keys with ~2, ~3 … behind repeats, in order; a name that is already taken is passed over."""
+    codes = keys.dictionary_encode().indices.to_numpy()
+    first = np.zeros(len(codes), bool)
+    first[np.unique(codes, return_index=True)[1]] = True
+    if first.all():
+        return keys
+    names = keys.to_pylist()
+    taken, counts = set(names), dict[str, int]()
+    for index in np.flatnonzero(~first):
+        name = names[index]
+        number = counts.get(name, 1) + 1
+        while f"{name}~{number}" in taken:
+            number += 1
+        counts[name] = number
+        names[index] = f"{name}~{number}"
+        taken.add(names[index])
+    return pa.array(names, pa.string())
+
+
+def read_payload(store: Store, columns: pa.Schema, places: pa.Table) -> pa.Table:
+    """Payload columns of records at `places`, in that order. Every block is decompressed once.
+
+    Raises D4AError when a source file can no longer be read.
+    """
+    files = places.column("file").combine_chunks()
+    codes, names = files.indices.to_numpy(), files.dictionary.to_pylist()
+    blocks, slots = (places.column(n).to_numpy(zero_copy_only=False) for n in ("block", "slot"))
+    pieces, where = [], []
+    for code, name in enumerate(names):
+        mine = np.flatnonzero(codes == code)
+        if not len(mine):
+            continue
+        if places.column("block").null_count:
+            pieces += [_source_file(name, columns)] * len(mine)
+            where.append(mine)
+            continue
+        with pa.memory_map(str(store.state / name)) as source:
+            file = pa.ipc.open_file(source)
+            for block in np.unique(blocks[mine]):
+                chosen = mine[blocks[mine] == block]
+                pieces.append(file.get_batch(int(block)).take(pa.array(slots[chosen].astype(np.int32))))
+                where.append(chosen)
+    if not pieces:
+        return columns.empty_table()
+    order = np.argsort(np.concatenate(where), kind="stable")
+    return pa.Table.from_batches(pieces).take(pa.array(order))
+
+
+def _source_file(name: str, columns: pa.Schema) -> pa.RecordBatch:
+    try:
+        data = Path(name).read_bytes()
+    except OSError as error:
+        hint = "run the same command again: only what changed is scanned anew"
+        raise D4AError(f"cannot be read again: {error.strerror}", name, hint) from error
+    return pa.record_batch([pa.array([data], columns.field(0).type)], schema=columns)
+
+
+def check_digests(payload: pa.Array, expected: pa.Array, sources: list[str]) -> None:
+    """Raises D4AError naming the records whose payload is not what the scan saw."""
+    offsets, _ = buffers(payload)
+    assert len(offsets) == len(expected) + 1
+    changed = [source for source, a, b in zip(sources, digests(payload).to_pylist(), expected.to_pylist(), strict=True) if a != b]
+    if changed:
+        raise D4AError(
+            f"{len(changed)} source files changed since the scan: {', '.join(changed[:5])}{' …' if len(changed) > 5 else ''}",
+            hint="nothing was published; run the same command again: only what changed is scanned anew",
+        )
+
+
+# -------------------------------------------------------------------------------------------------- views
+
+
+@dataclass
+class View:
+    """What a Dedup sees of the records that reached it: `stage.Entered`."""
+
+    evidence: Evidence
+    round_index: int
+    label: str
+    indices: Ints
+
+    @property
+    def size(self) -> int:
+        """Number of records."""
+        return len(self.indices)
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A value of the stage itself, or a column that every record has."""
+        if name in ("key", "source"):
+            names = self.evidence.keys if name == "key" else self.evidence.sources
+            return pa.chunked_array([names.take(pa.array(self.indices))])
+        if name in ("digest", "payload_bytes"):
+            return self.evidence.table(self.round_index, [name], self.indices).column(0)
+        return self.evidence.table(self.round_index, [f"{self.label}.{name}"], self.indices).column(0)
+
+    def foreign(self, name: str) -> pa.ChunkedArray | None:
+        """A value of any stage, by its full name."""
+        index = self.evidence.round_of(name)
+        return None if index is None else self.evidence.table(index, [name], self.indices).column(0)
+
+    def payload(self, indices: Ints) -> pa.Array:
+        """Payload of some of the records, by their index in this view, in the order asked for."""
+        wanted, back = np.unique(self.indices[indices], return_inverse=True)
+        places = self.evidence.places(wanted, self.round_index)
+        table = read_payload(self.evidence.store, self.evidence.flow.modality.columns, places)
+        return table.column(0).combine_chunks().take(pa.array(back))

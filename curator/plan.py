@@ -1,0 +1,199 @@
+"""Recipe + inputs + machine -> Plan: flows, rounds, partitions, unit keys, numeric class.
+
+The plan is plain data, written to `.d4a/plan.json`; a worker on any machine rebuilds its stages from it.
+Everything that can be wrong before a record is read is found here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from .errors import D4AError, UsageError
+from .recipe import Flow, Recipe, StageSpec
+from .sources import Partition, list_sources, partition
+from .stage import Dedup, Entry, Facts, Filter, Machine, Modality, Stage, Transform, modality, stage_class
+from .store import digest
+
+EVIDENCE_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage of the recipe with what `prepare` found out about it."""
+
+    label: str
+    use: str
+    mode: str
+    options: dict[str, Any]
+    facts: Facts = field(default_factory=Facts)
+
+    def make(self) -> Stage:
+        """The stage object, not opened."""
+        kind = stage_class(self.use)
+        return kind(kind.Options.model_validate(self.options))
+
+    def fingerprint(self) -> list[Any]:
+        """What decides the values it measures: the stage's part of a scan key."""
+        stage = self.make()
+        libraries = {name: version(name) for name in stage.libraries}
+        return [self.label, self.use, stage.version, stage.options.of_kind("measure"), libraries, self.facts.numeric]
+
+
+@dataclass(frozen=True)
+class Round:
+    """Stages that measure the same records. `carried` are Transforms of earlier rounds, run again where payload is not stored."""
+
+    stages: tuple[PlannedStage, ...]
+    carried: tuple[PlannedStage, ...] = ()
+
+
+@dataclass(frozen=True)
+class FlowPlan:
+    """One flow: partitions in order, rounds in order."""
+
+    name: str
+    flow: Flow
+    rounds: tuple[Round, ...]
+    partitions: tuple[Partition, ...]
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def modality(self) -> Modality:
+        """What this flow's data means."""
+        return modality(self.name)
+
+    def scan_key(self, round_index: int, part: Partition) -> str:
+        """Key of the evidence of a partition in a round; thresholds are not in it."""
+        key = digest(EVIDENCE_FORMAT, self.name, version("d4a"), part.uid)
+        for index in range(round_index + 1):
+            key = digest(key, [stage.fingerprint() for stage in self.rounds[index].stages])
+        return key
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a worker needs to know."""
+
+    recipe: Recipe
+    recipe_digest: str
+    machine: Machine
+    flows: tuple[FlowPlan, ...]
+    limit: int | None = None
+
+    def flow(self, name: str) -> FlowPlan:
+        """The plan of one flow."""
+        return next(flow for flow in self.flows if flow.name == name)
+
+    def numeric_class(self) -> dict[str, dict[str, str]]:
+        """stage label -> what decides its neural values."""
+        return {f"{f.name}/{s.label}": s.facts.numeric for f in self.flows for r in f.rounds for s in r.stages if s.facts.numeric}
+
+    def entries(self) -> list[Entry]:
+        """All input files and ranges."""
+        return [entry for flow in self.flows for part in flow.partitions for entry in part.entries]
+
+    def to_json(self) -> bytes:
+        """The plan as JSON; read back by `from_json`."""
+        flows = [{**asdict(flow), "flow": flow.flow.model_dump(mode="json")} for flow in self.flows]
+        recipe = self.recipe.model_dump(mode="json", exclude_none=True)
+        whole = {"recipe": recipe, "recipe_digest": self.recipe_digest, "machine": asdict(self.machine), "flows": flows, "limit": self.limit}
+        return orjson.dumps(whole)
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Plan:
+        """The plan that `to_json` wrote."""
+        data = orjson.loads(text)
+        flows = tuple(
+            FlowPlan(
+                name=flow["name"],
+                flow=Flow.model_validate(flow["flow"]),
+                rounds=tuple(Round(_stages(r["stages"]), _stages(r["carried"])) for r in flow["rounds"]),
+                partitions=tuple(Partition(p["uid"], tuple(Entry(**e) for e in p["entries"])) for p in flow["partitions"]),
+                skipped=flow["skipped"],
+            )
+            for flow in data["flows"]
+        )
+        return cls(Recipe.model_validate(data["recipe"]), data["recipe_digest"], Machine(**data["machine"]), flows, data["limit"])
+
+
+def _stages(rows: list[dict[str, Any]]) -> tuple[PlannedStage, ...]:
+    return tuple(PlannedStage(**{**row, "facts": Facts(**row["facts"])}) for row in rows)
+
+
+@cache
+def load_plan(path: Path, stamp: int) -> Plan:
+    """The plan in a file; `stamp` (its mtime_ns) makes a changed file a new plan, and a worker parse it once."""
+    return Plan.from_json(path.read_bytes())
+
+
+# --------------------------------------------------------------------------------------------- making one
+
+
+def make_plan(recipe: Recipe, recipe_digest: str, machine: Machine, out: Path, limit: int | None = None) -> Plan:
+    """List inputs, find weights, check that every stage gets the columns it needs. Raises D4AError for what is wrong."""
+    flows = []
+    for name, flow in recipe.flows().items():
+        kind = _modality(name)
+        rounds = tuple(_rounds(flow.stages, kind, machine))
+        for one in rounds:
+            _check_needs(one, kind)
+        listing = list_sources(flow, kind, Path(out).absolute())
+        flows.append(FlowPlan(name, flow, rounds, tuple(partition(listing, flow, kind)), dict(sorted(listing.skipped.items()))))
+    return Plan(recipe, recipe_digest, machine, tuple(flows), limit)
+
+
+def _modality(name: str) -> Modality:
+    try:
+        return modality(name)
+    except KeyError:
+        raise UsageError(f"this version of d4a cannot read the flow {name!r} yet", hint="use the flows text and image") from None
+
+
+def _rounds(specs: list[StageSpec], kind: Modality, machine: Machine) -> list[Round]:
+    """Cut the stages where a new round must start (a Transform after a Dedup; a model after a Filter or Dedup)."""
+    groups: list[list[PlannedStage]] = [[]]
+    seen: set[type] = set()
+    for spec in specs:
+        planned = PlannedStage(spec.label, spec.use, spec.mode, spec.options)
+        stage = planned.make()
+        planned = PlannedStage(spec.label, spec.use, spec.mode, spec.options, stage.prepare(machine))
+        late_transform = isinstance(stage, Transform) and Dedup in seen
+        late_model = stage.cost == "model" and bool(seen & {Filter, Dedup})
+        if late_transform or late_model:
+            groups.append([])
+            seen.clear()
+        groups[-1].append(planned)
+        seen.add(next(base for base in (Transform, Filter, Dedup) if isinstance(stage, base)))
+    rounds = []
+    for index, group in enumerate(groups):
+        earlier = [s for before in groups[:index] for s in before if isinstance(s.make(), Transform)]
+        rounds.append(Round(tuple(group), () if kind.stored else tuple(earlier)))
+    return rounds
+
+
+def _check_needs(one: Round, kind: Modality) -> None:
+    """Every column a stage reads must come from the reader or from a Transform before it."""
+    known = set(kind.columns.names)
+    transforms: list[Transform] = []
+    for planned in (*one.carried, *one.stages):
+        stage = planned.make()
+        for column in stage.needs:
+            if column not in known and not any(t.can_offer(column) for t in transforms):
+                near = difflib.get_close_matches(column, sorted(known), 1)
+                hint = f"did you mean {near[0]}?" if near else f"put `- use: {kind.name}.{'decode' if kind.name == 'image' else 'clean'}` before it"
+                raise D4AError(f"{planned.label} reads the column {column!r}, which no stage before it gives", hint=hint)
+        if isinstance(stage, Transform):
+            transforms.append(stage)
+            known |= {value.name for value in stage.values}
+
+
+def wanted_columns(stages: list[Stage], index: int) -> frozenset[str]:
+    """Working columns that stages behind `index` in the same round read."""
+    return frozenset(column for stage in stages[index + 1 :] for column in stage.needs)

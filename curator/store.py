@@ -1,0 +1,280 @@
+"""Files: how they are written, committed, locked and published. Nothing else in d4a renames a file.
+
+A unit of work commits a folder: data files carry their digest in their name, and `manifest.json`, renamed
+last, names them. Readers trust manifests, never a glob. A finished dataset is published by moving files
+into place while `dataset.json` is absent, so a reader sees the old dataset, the new one, or none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from .errors import D4AError, UsageError
+
+STATE = ".d4a"
+MANIFEST = "manifest.json"
+DATASET = "dataset.json"
+PUBLISHED_FOLDERS = ("text", "image", "pair", "ledger", "scores", "sketches")
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys and no spaces: what every key is the digest of."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def digest(*parts: Any) -> str:
+    """sha256 (hex) of JSON-like parts."""
+    return hashlib.sha256(canonical(list(parts))).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """sha256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file object whose content appears under `path` whole, or not at all. Raises D4AError on a full disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise explain(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def explain(error: OSError, path: Path) -> D4AError:
+    """The D4AError for an operating-system error while writing."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return D4AError("the disk is full", str(path), "free some space and run the same command again: it goes on where it stopped")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return D4AError(f"cannot write: {error.strerror}", str(path), "choose another place with --out")
+    return D4AError(f"cannot write: {error.strerror or error}", str(path))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write readable JSON atomically: sorted keys, two spaces, a final newline."""
+    with replacing(path) as file:
+        file.write(orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def read_json(path: Path) -> Any | None:
+    """The content of a JSON file, or None where there is no such file."""
+    try:
+        return orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+# ------------------------------------------------------------------------------------------------ units
+
+
+class Folder:
+    """The commit of one unit: `with Folder(path, fence) as unit: unit.file("evidence", ".parquet"); unit.manifest = {...}`.
+
+    Files are written beside their final place, synced, and renamed with their digest in the name; the
+    manifest follows last. An exception, or a fence that no longer holds, leaves no manifest.
+    """
+
+    def __init__(self, path: Path, fence: Callable[[], None] = lambda: None) -> None:
+        self.path = path
+        self.manifest: dict[str, Any] = {}
+        self._fence = fence
+        self._pending: list[tuple[str, str, Path]] = []
+
+    def file(self, stem: str, suffix: str) -> Path:
+        """A path to write to now; it becomes `<stem>-<digest><suffix>` at the commit."""
+        temporary = self.path / f".{stem}.{os.getpid()}.tmp"
+        self._pending.append((stem, suffix, temporary))
+        return temporary
+
+    def __enter__(self) -> Folder:
+        self.path.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            if error is None:
+                self._commit()
+        except OSError as problem:
+            raise explain(problem, self.path) from problem
+        finally:
+            for _, _, temporary in self._pending:
+                temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise explain(error, self.path) from error
+
+    def _commit(self) -> None:
+        files = {}
+        for stem, suffix, temporary in self._pending:
+            with temporary.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                os.fsync(file.fileno())
+            name = f"{stem}-{sha256[:16]}{suffix}"
+            self._fence()
+            os.replace(temporary, self.path / name)
+            files[stem] = {"name": name, "sha256": sha256, "bytes": (self.path / name).stat().st_size}
+        self._fence()
+        write_json(self.path / MANIFEST, {"files": files, **self.manifest})
+
+
+def committed(path: Path) -> dict[str, Any] | None:
+    """The manifest of a committed unit folder, or None: not committed, or a file of it is gone or cut short."""
+    manifest = read_json(path / MANIFEST)
+    if not isinstance(manifest, dict):
+        return None
+    for entry in manifest["files"].values():
+        try:
+            if (path / entry["name"]).stat().st_size != entry["bytes"]:
+                return None
+        except FileNotFoundError:
+            return None
+    return manifest
+
+
+def data_file(path: Path, manifest: dict[str, Any], stem: str) -> Path:
+    """Path of one data file of a committed unit."""
+    return path / str(manifest["files"][stem]["name"])
+
+
+# ------------------------------------------------------------------------------------------------ state
+
+
+@dataclass(frozen=True)
+class Store:
+    """A dataset folder and its resumable state under `.d4a/`."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        """Folder of everything that is not published."""
+        return self.root / STATE
+
+    def unit(self, act: str, flow: str, key: str) -> Path:
+        """Folder of a unit: two hex digits between, so that no directory grows without bound."""
+        return self.state / act / flow / key[:2] / key
+
+    def fence(self, run_id: str) -> Callable[[], None]:
+        """A check that this run still owns the state; workers call it before every rename."""
+
+        def check() -> None:
+            if (self.state / "run").read_text() != run_id:
+                raise D4AError("another run has taken over this dataset; this worker stops", str(self.root))
+
+        return check
+
+    def make(self) -> None:
+        """Create the folders. Raises UsageError where the output folder holds something that is no dataset of d4a."""
+        if self.root.exists() and not self.root.is_dir():
+            raise UsageError("the output path is a file", str(self.root), "choose another place with --out")
+        if self.root.exists() and not self.state.exists() and not (self.root / DATASET).exists() and any(self.root.iterdir()):
+            raise UsageError("the output folder holds files that are not d4a's", str(self.root), "choose an empty folder with --out")
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain(error, self.root) from error
+
+    @contextlib.contextmanager
+    def locked(self, run_id: str) -> Iterator[None]:
+        """Be the only driver of this dataset. Raises D4AError naming the one that holds it."""
+        try:
+            lock = (self.state / "lock").open("a+")
+        except OSError as error:
+            raise explain(error, self.state / "lock") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise D4AError(f"another run works on this dataset: {lock.read().strip()}", str(self.root), "wait for it, or end it") from None
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+            lock.flush()
+            with replacing(self.state / "run") as file:
+                file.write(run_id.encode())
+            yield
+
+    def drop_state(self, *acts: str) -> None:
+        """Forget committed units (`--fresh`)."""
+        for act in acts:
+            shutil.rmtree(self.state / act, ignore_errors=True)
+
+    # -------------------------------------------------------------------------------------- publishing
+
+    def stage_publication(self, moves: dict[str, str], names: list[str], dataset: bytes) -> None:
+        """Write down what is about to be published; from here on a crash is finished by `finish_publication`.
+
+        moves    path under .d4a/ -> published path
+        names    every published path of the new dataset, moved ones included
+        dataset  content of dataset.json
+        """
+        with replacing(self.state / "next" / DATASET) as file:
+            file.write(dataset)
+        write_json(self.state / "next" / "publish.json", {"moves": moves, "names": sorted(names)})
+
+    def finish_publication(self) -> bool:
+        """Publish what was staged; safe to repeat. Returns whether there was anything to publish."""
+        order = read_json(self.state / "next" / "publish.json")
+        if order is None:
+            return False
+        try:
+            if (self.state / "next" / DATASET).exists():
+                self._publish(order)
+            (self.state / "next" / "publish.json").unlink()
+        except OSError as error:
+            raise explain(error, self.root) from error
+        shutil.rmtree(self.state / "next", ignore_errors=True)
+        return True
+
+    def _publish(self, order: dict[str, Any]) -> None:
+        (self.root / DATASET).unlink(missing_ok=True)
+        sync_folder(self.root)
+        for source, target in order["moves"].items():
+            if (self.state / source).exists():
+                (self.root / target).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(self.state / source, self.root / target)
+        self._remove_unnamed(set(order["names"]))
+        for folder in sorted({(self.root / name).parent for name in order["names"]}):
+            sync_folder(folder)
+        # the last step: while this file is missing, nothing under the root counts as a dataset
+        os.replace(self.state / "next" / DATASET, self.root / DATASET)
+        sync_folder(self.root)
+
+    def _remove_unnamed(self, names: set[str]) -> None:
+        for folder in PUBLISHED_FOLDERS:
+            for path in sorted((self.root / folder).rglob("*"), reverse=True):
+                if path.is_dir():
+                    with contextlib.suppress(OSError):
+                        path.rmdir()  # only if empty
+                elif str(path.relative_to(self.root)) not in names:
+                    path.unlink()
