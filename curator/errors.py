@@ -7,6 +7,7 @@ defect of d4a and shows its traceback.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from unicodedata import combining, east_asian_width
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -58,6 +59,11 @@ class Interrupted(D4AError):
     exit_code = EXIT_INTERRUPTED
 
 
+def _blank(char: str) -> str:
+    """White space as wide as a character on a terminal: Chinese takes two columns, a tab is a tab."""
+    return "\t" if char == "\t" else "  " if east_asian_width(char) in "WF" else "" if combining(char) else " "
+
+
 @dataclass(frozen=True)
 class Problem:
     """One mistake in a recipe, at a place in a file (line and column count from 1; 0 = unknown)."""
@@ -74,7 +80,7 @@ class Problem:
         rows = [f"{place}: {self.what}" if place else self.what]
         if self.source:
             rows.append(f"    {self.source.rstrip()}")
-            rows.append(f"    {' ' * (self.column - 1)}^")
+            rows.append(f"    {''.join(map(_blank, self.source[: self.column - 1]))}^")
         if self.hint:
             rows.append(f"    hint: {self.hint}")
         return "\n".join(rows)
