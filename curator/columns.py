@@ -47,4 +47,5 @@ def fixed_rows(column: pa.Array | pa.ChunkedArray, dtype: Any, shape: tuple[int,
         return np.zeros((0, *shape), dtype)
     width = column.type.byte_width
     data = np.frombuffer(column.buffers()[1], np.uint8)[column.offset * width : (column.offset + len(column)) * width]
-    return data.view(dtype).reshape(len(column), *shape)
+    rows: npt.NDArray[Any] = data.view(dtype).reshape(len(column), *shape)
+    return rows

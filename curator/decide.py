@@ -87,7 +87,9 @@ class Verdicts:
         """As VERDICTS."""
         names = pa.array(self.names)
         coded = {n: pa.DictionaryArray.from_arrays(pa.array(getattr(self, n)), names) for n in ("stage", "reason")}
-        plain = {n: pa.array(getattr(self, n), VERDICTS.field(n).type) for n in ("kept", "detail", "value", "threshold", "twin", "similarity")}
+        plain = {
+            n: pa.array(getattr(self, n), VERDICTS.field(n).type) for n in ("kept", "detail", "value", "threshold", "twin", "similarity")
+        }
         return pa.table({name: {**coded, **plain}[name] for name in VERDICTS.names}, schema=VERDICTS)
 
 
@@ -163,7 +165,9 @@ def _decide_stage(
     return result
 
 
-def _judge(evidence: Evidence, round_index: int, label: str, stage: Judging, alive: Ints, verdicts: Verdicts, result: dict[str, Any]) -> None:
+def _judge(
+    evidence: Evidence, round_index: int, label: str, stage: Judging, alive: Ints, verdicts: Verdicts, result: dict[str, Any]
+) -> None:
     names = [value.name for value in stage.values]
     table = evidence.table(round_index, [f"{label}.{name}" for name in names], alive).rename_columns(names)
     verdict = stage.judge(table)

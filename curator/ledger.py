@@ -34,7 +34,11 @@ LEDGER = pa.schema(
         pa.field("twin", pa.string(), metadata={"doc": "for a duplicate: key of the record that this stage kept instead"}),
         pa.field("twin_source", pa.string(), metadata={"doc": "source of the twin"}),
         pa.field("similarity", pa.float64(), metadata={"doc": "measured similarity to the twin, 1 = equal"}),
-        pa.field("survivor", pa.string(), metadata={"doc": "key of the record in the dataset that stands for it, following twins; null: none is left"}),
+        pa.field(
+            "survivor",
+            pa.string(),
+            metadata={"doc": "key of the record in the dataset that stands for it, following twins; null: none is left"},
+        ),
         pa.field("edited_chars", pa.int64(), metadata={"doc": "characters that cleaning took away or changed"}),
         pa.field("split", pa.string(), metadata={"doc": "split of a kept record"}),
         pa.field("shard", pa.string(), metadata={"doc": "path of the shard of a kept record"}),
@@ -46,7 +50,7 @@ LEDGER = pa.schema(
 
 def write_tables(table: pa.Table, paths: Iterator[Path]) -> int:
     """Write a table as Parquet files of ROWS_A_FILE rows, at least one; returns how many."""
-    count = max(1, -(-table.num_rows // ROWS_A_FILE))
+    count: int = max(1, -(-table.num_rows // ROWS_A_FILE))
     for index in range(count):
         piece = table.slice(index * ROWS_A_FILE, ROWS_A_FILE)
         pq.write_table(piece, next(paths), compression="zstd", row_group_size=65_536)

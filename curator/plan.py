@@ -7,7 +7,7 @@ Everything that can be wrong before a record is read is found here.
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -91,24 +91,29 @@ class Plan:
         """The plan of one flow."""
         return next(flow for flow in self.flows if flow.name == name)
 
-    def numeric_class(self) -> dict[str, dict[str, str]]:
-        """stage label -> what decides its neural values."""
-        return {f"{f.name}/{s.label}": s.facts.numeric for f in self.flows for r in f.rounds for s in r.stages if s.facts.numeric}
+    def with_partitions(self, name: str, count: int) -> Plan:
+        """The same plan with only the first partitions of a flow."""
+        flows = tuple(replace(f, partitions=f.partitions[:count]) if f.name == name else f for f in self.flows)
+        return replace(self, flows=flows)
+
+    def numeric_class(self) -> dict[str, dict[str, Any]]:
+        """flow/label -> measuring options of a neural stage, and what decides its digits."""
+        stages = [(flow.name, stage) for flow in self.flows for one in flow.rounds for stage in one.stages if stage.facts.numeric]
+        return {f"{name}/{s.label}": {"options": s.make().options.of_kind("measure"), "numeric": s.facts.numeric} for name, s in stages}
 
     def entries(self) -> list[Entry]:
         """All input files and ranges."""
         return [entry for flow in self.flows for part in flow.partitions for entry in part.entries]
 
-    def to_json(self) -> bytes:
-        """The plan as JSON; read back by `from_json`."""
+    def as_json(self) -> dict[str, Any]:
+        """The plan as plain JSON values; read back by `from_json`."""
         flows = [{**asdict(flow), "flow": flow.flow.model_dump(mode="json")} for flow in self.flows]
         recipe = self.recipe.model_dump(mode="json", exclude_none=True)
-        whole = {"recipe": recipe, "recipe_digest": self.recipe_digest, "machine": asdict(self.machine), "flows": flows, "limit": self.limit}
-        return orjson.dumps(whole)
+        return {"recipe": recipe, "recipe_digest": self.recipe_digest, "machine": asdict(self.machine), "flows": flows, "limit": self.limit}
 
     @classmethod
     def from_json(cls, text: bytes) -> Plan:
-        """The plan that `to_json` wrote."""
+        """The plan that `as_json` described."""
         data = orjson.loads(text)
         flows = tuple(
             FlowPlan(
@@ -187,7 +192,11 @@ def _check_needs(one: Round, kind: Modality) -> None:
         for column in stage.needs:
             if column not in known and not any(t.can_offer(column) for t in transforms):
                 near = difflib.get_close_matches(column, sorted(known), 1)
-                hint = f"did you mean {near[0]}?" if near else f"put `- use: {kind.name}.{'decode' if kind.name == 'image' else 'clean'}` before it"
+                hint = (
+                    f"did you mean {near[0]}?"
+                    if near
+                    else f"put `- use: {kind.name}.{'decode' if kind.name == 'image' else 'clean'}` before it"
+                )
                 raise D4AError(f"{planned.label} reads the column {column!r}, which no stage before it gives", hint=hint)
         if isinstance(stage, Transform):
             transforms.append(stage)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
 
 from rich.console import Console
@@ -60,6 +62,13 @@ class Reporter:
         elif time.monotonic() - self._logged >= LOG_EVERY_S:
             self._logged = time.monotonic()
             self._line(note)
+
+    @contextlib.contextmanager
+    def spinner(self, name: str) -> Iterator[None]:
+        """A step of unknown length."""
+        self.step(name, 1)
+        yield
+        self.advance(0)
 
     def say(self, text: str) -> None:
         """A line for people, between the bars."""

@@ -39,7 +39,9 @@ class Source(Schema):
 
     path: str = Field(description="File, folder or glob (`**` crosses folders); relative to the current directory.")
     recursive: bool = Field(True, description="Descend into sub-folders of a folder.")
-    format: str = Field("auto", description="`auto` goes by the file name (text) or the first bytes (images); else a format the modality reads.")
+    format: str = Field(
+        "auto", description="`auto` goes by the file name (text) or the first bytes (images); else a format the modality reads."
+    )
     text_field: str = Field("text", description="Field that holds the text, in formats with fields.")
     id_field: str = Field("id", description="Field that holds the record's own id; used as key where present.")
     licence: str = Field("", description="SPDX identifier for all records of this source.")
@@ -67,8 +69,12 @@ class Output(Schema):
 
     path: str = Field(description="Folder of the dataset; created if missing.")
     shard_bytes: ByteSize = Field(256 * 2**20, description="A shard ends before it would grow beyond this (one sample may exceed it).")
-    split: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict, description="Share of each held-out split; the rest is `train`.")
-    order: Literal["shuffle", "input"] = Field("shuffle", description="`shuffle`: by a keyed hash of seed, content and key; `input`: as read.")
+    split: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default_factory=dict, description="Share of each held-out split; the rest is `train`."
+    )
+    order: Literal["shuffle", "input"] = Field(
+        "shuffle", description="`shuffle`: by a keyed hash of seed, content and key; `input`: as read."
+    )
     seed: int = Field(0, description="Seed of every keyed draw: split and order.")
 
 
@@ -82,7 +88,9 @@ class Recipe(Schema):
     image: Flow | None = None
     pair: Flow | None = None
     output: Output
-    max_bad_fraction: float = Field(0.5, ge=0, le=1, description="End the run when more than this share of a flow's records cannot be read.")
+    max_bad_fraction: float = Field(
+        0.5, ge=0, le=1, description="End the run when more than this share of a flow's records cannot be read."
+    )
 
     def flows(self) -> dict[str, Flow]:
         """The flows that the recipe has, by modality, in a fixed order."""

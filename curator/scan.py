@@ -70,7 +70,8 @@ class Part:
 
     def rows(self) -> Ints:
         """Rows of the partition that this part holds, ascending."""
-        return pq.read_table(self.evidence, columns=["row"]).column("row").to_numpy().astype(np.int64)
+        rows: Ints = pq.read_table(self.evidence, columns=["row"]).column("row").to_numpy().astype(np.int64)
+        return rows
 
 
 def parts_of(store: Store, flow: FlowPlan, round_index: int, part: Partition) -> list[Part]:
@@ -92,7 +93,9 @@ def missing_rows(parts: list[Part], entering: Ints | None) -> Ints | None:
     return np.setdiff1d(entering, held)
 
 
-def scan_partition(store: Store, flow: FlowPlan, round_index: int, ordinal: int, entering: Ints | None, fence: Callable[[], None]) -> dict[str, Any]:
+def scan_partition(
+    store: Store, flow: FlowPlan, round_index: int, ordinal: int, entering: Ints | None, fence: Callable[[], None]
+) -> dict[str, Any]:
     """Scan what is missing of one partition in one round, and commit it. Returns counts.
 
     entering  rows of the partition that survived the round before; None in round 0
@@ -175,7 +178,9 @@ def _check_unchanged(entry: Entry) -> None:
     except PermissionError:
         return
     except OSError as error:
-        raise D4AError("vanished since the sources were listed", str(path), "run the same command again: the sources are listed anew") from error
+        raise D4AError(
+            "vanished since the sources were listed", str(path), "run the same command again: the sources are listed anew"
+        ) from error
     if (now.st_size, now.st_mtime_ns) != (entry.size, entry.mtime_ns):
         raise D4AError("changed since the sources were listed", str(path), "run the same command again: only what changed is scanned anew")
 
@@ -263,7 +268,9 @@ class _Evidence:
                 live, at = _refuse(live, at, planned.label, names, reasons, details)
         self._write(batch, live, at, measured, names, reasons, details)
 
-    def _write(self, batch: pa.RecordBatch, live: pa.RecordBatch, at: Ints, measured: dict[str, tuple[Ints, pa.Array]], *refused: list[Any]) -> None:
+    def _write(
+        self, batch: pa.RecordBatch, live: pa.RecordBatch, at: Ints, measured: dict[str, tuple[Ints, pa.Array]], *refused: list[Any]
+    ) -> None:
         payload = live.column(self._modality.columns.names[0])
         columns: dict[str, pa.Array] = {name: batch.column(name) for name in ("row", "entry", "line", "id")}
         columns.update(zip(("stage", "reason", "detail"), (pa.array(c, pa.string()) for c in refused), strict=True))
@@ -287,7 +294,9 @@ class _Evidence:
         return {"records": self.records, "seconds": {label: round(s, 4) for label, s in self._seconds.items()}}
 
 
-def _refuse(live: pa.RecordBatch, at: Ints, label: str, names: list[Any], reasons: list[Any], details: list[Any]) -> tuple[pa.RecordBatch, Ints]:
+def _refuse(
+    live: pa.RecordBatch, at: Ints, label: str, names: list[Any], reasons: list[Any], details: list[Any]
+) -> tuple[pa.RecordBatch, Ints]:
     """Take out the rows for which a Transform filled `reason`."""
     refused = live.column("reason").is_valid().to_numpy(zero_copy_only=False)
     if not refused.any():
@@ -312,7 +321,10 @@ def digests(payload: pa.Array) -> pa.Array:
     """blake2b-16 of every record's payload; (n,) binary(16)."""
     offsets, data = buffers(payload)
     view = memoryview(data)
-    return pa.array([hashlib.blake2b(view[a:b], digest_size=16).digest() for a, b in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)], pa.binary(16))
+    return pa.array(
+        [hashlib.blake2b(view[a:b], digest_size=16).digest() for a, b in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)],
+        pa.binary(16),
+    )
 
 
 class _Blocks:

@@ -54,7 +54,7 @@ def list_sources(flow: Flow, modality: Modality, exclude: Path) -> Listing:
     Raises D4AError when a source matches nothing.
     """
     listing = Listing()
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for index, source in enumerate(flow.sources):
         found = [e for e in _files(source, index, modality, listing.skipped, exclude) if (e.root, e.path) not in seen]
         if not found:
@@ -79,20 +79,21 @@ def _files(source: Source, index: int, modality: Modality, skipped: Counter[str]
             yield _entry(path.parent, path, index)
     else:
         root = _glob_root(source.path)
-        for name in glob.iglob(source.path, recursive=True, include_hidden=True):
-            if not os.path.isdir(name) and not _inside(Path(name), exclude):
-                yield _entry(root, Path(name), index)
+        # pathlib's own glob skips hidden folders and follows no links in `**`; users expect the shell's rules, hidden files included
+        for found in map(Path, glob.iglob(source.path, recursive=True, include_hidden=True)):  # noqa: PTH207
+            if not found.is_dir() and not _inside(found, exclude):
+                yield _entry(root, found, index)
 
 
 def _glob_root(pattern: str) -> Path:
     """The folders of a glob before its first magic part."""
     parts = Path(pattern).parts
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
-    return Path(*parts[:fixed]) if fixed else Path(".")
+    return Path(*parts[:fixed]) if fixed else Path()
 
 
 def _inside(path: Path, folder: Path) -> bool:
-    return Path(os.path.abspath(path)).is_relative_to(folder)
+    return path.absolute().is_relative_to(folder)
 
 
 def _walk(root: Path, recursive: bool, exclude: Path) -> Iterator[tuple[Path, str]]:
@@ -107,7 +108,7 @@ def _walk(root: Path, recursive: bool, exclude: Path) -> Iterator[tuple[Path, st
 
 def _entry(root: Path, path: Path, source: int, problem: str = "") -> Entry:
     relative = os.path.relpath(path, root).replace(os.sep, "/")
-    base = os.path.abspath(root)
+    base = str(root.absolute())
     try:
         relative.encode()
     except UnicodeEncodeError:  # names are bytes on Linux

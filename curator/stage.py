@@ -210,6 +210,7 @@ class Stage(ABC):
 
     def open(self, facts: Facts) -> None:
         """Worker, once a unit and before any batch: load what `prepare` found (cache it per process)."""
+        return
 
 
 class Judging(Stage):
@@ -268,7 +269,10 @@ class Pairs:
 class Entered(Protocol):
     """The n records that reached a Dedup, seen through their evidence, in input order."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """n."""
+        ...
 
     def column(self, name: str) -> pa.ChunkedArray:
         """One of the stage's own values (unprefixed), or `digest` (16 bytes), `payload_bytes` int64, `source`, `key`."""
@@ -308,7 +312,8 @@ class Dedup(Stage):
 
     def search_key(self) -> dict[str, Any]:
         """What decides which pairs are found; pairs are searched anew when it changes."""
-        return self.options.of_kind("search")
+        options: Options = self.options
+        return options.of_kind("search")
 
 
 # ------------------------------------------------------------------------------------------ modalities

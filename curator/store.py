@@ -64,7 +64,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
         raise explain(error, path) from error
@@ -141,7 +141,7 @@ class Folder:
                 os.fsync(file.fileno())
             name = f"{stem}-{sha256[:16]}{suffix}"
             self._fence()
-            os.replace(temporary, self.path / name)
+            temporary.replace(self.path / name)
             files[stem] = {"name": name, "sha256": sha256, "bytes": (self.path / name).stat().st_size}
         self._fence()
         write_json(self.path / MANIFEST, {"files": files, **self.manifest})
@@ -216,7 +216,9 @@ class Store:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 lock.seek(0)
-                raise D4AError(f"another run works on this dataset: {lock.read().strip()}", str(self.root), "wait for it, or end it") from None
+                raise D4AError(
+                    f"another run works on this dataset: {lock.read().strip()}", str(self.root), "wait for it, or end it"
+                ) from None
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()}")
             lock.flush()
@@ -228,6 +230,15 @@ class Store:
         """Forget committed units (`--fresh`)."""
         for act in acts:
             shutil.rmtree(self.state / act, ignore_errors=True)
+
+    def remove_state(self) -> int:
+        """Remove everything under .d4a/; returns the bytes freed. Raises D4AError while a run works on it."""
+        size = sum(path.stat().st_size for path in self.state.rglob("*") if path.is_file())
+        if self.state.exists():
+            with self.locked("clean"):
+                pass
+        shutil.rmtree(self.state, ignore_errors=True)
+        return size
 
     # -------------------------------------------------------------------------------------- publishing
 
@@ -262,12 +273,12 @@ class Store:
         for source, target in order["moves"].items():
             if (self.state / source).exists():
                 (self.root / target).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(self.state / source, self.root / target)
+                (self.state / source).replace(self.root / target)
         self._remove_unnamed(set(order["names"]))
         for folder in sorted({(self.root / name).parent for name in order["names"]}):
             sync_folder(folder)
         # the last step: while this file is missing, nothing under the root counts as a dataset
-        os.replace(self.state / "next" / DATASET, self.root / DATASET)
+        (self.state / "next" / DATASET).replace(self.root / DATASET)
         sync_folder(self.root)
 
     def _remove_unnamed(self, names: set[str]) -> None:

@@ -1,0 +1,5 @@
+"""`python -m d4a.curator`."""
+
+from .cli import main
+
+main()

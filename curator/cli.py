@@ -1,0 +1,291 @@
+"""The command line: parse, call, print. No logic, and no import heavier than Typer before a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="d4a",
+    help="Data4All: raw text and images in; clean, deduplicated, explained WebDataset shards out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RecipePath = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")]
+DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of a finished dataset.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: text.language.min_score=0.8; repeatable.")
+]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write here instead of the recipe's output.path.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda: where neural stages run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take only the first N records of every flow.")]
+
+
+@app.command()
+def curate(
+    recipe: RecipePath,
+    out: Out = None,
+    overrides: Overrides = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core.")] = 0,
+    device: Device = "auto",
+    limit: Limit = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the state of earlier runs.")] = False,
+    accept_class: Annotated[bool, typer.Option("--accept-class", help="Measure anew where the numeric class of a model changed.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Run a recipe: scan, decide, pack, publish. Run it again to go on after a crash or with other thresholds."""
+    from .doctor import machine
+    from .load import digest
+    from .progress import Reporter
+    from .run import curate as run_recipe
+    from .summary import show_outcome
+
+    loaded = _load(recipe, overrides, out)
+    with Reporter(quiet=json) as reporter:
+        outcome = run_recipe(
+            loaded,
+            digest(loaded),
+            Path(loaded.output.path),
+            machine(device, needed=_needs_model(loaded)),
+            workers=workers or os.cpu_count() or 1,
+            limit=limit,
+            fresh=fresh,
+            accept_class=accept_class,
+            reporter=reporter,
+        )
+    if json:
+        _print_json(outcome.as_json())
+        return
+    show_outcome(_console(), outcome)
+    _next_commands(Path(loaded.output.path), recipe)
+
+
+@app.command()
+def plan(recipe: RecipePath, out: Out = None, overrides: Overrides = None, device: Device = "auto", limit: Limit = None) -> None:
+    """Show what would run, where and why, without running it."""
+    from .doctor import machine
+    from .load import digest
+    from .plan import make_plan
+    from .scan import parts_of
+    from .store import Store
+    from .summary import show_plan
+
+    loaded = _load(recipe, overrides, out)
+    root = Path(loaded.output.path).absolute()
+    made = make_plan(loaded, digest(loaded), machine(device, needed=_needs_model(loaded)), root, limit)
+    held = {flow.name: sum(bool(parts_of(Store(root), flow, 0, part)) for part in flow.partitions) for flow in made.flows}
+    show_plan(_console(), made, held)
+
+
+@app.command()
+def check(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Read a recipe and name everything that is wrong with it, all at once."""
+    loaded = _load(recipe, overrides, None)
+    stages = sum(len(flow.stages) for flow in loaded.flows().values())
+    typer.echo(f"{recipe}: good; {', '.join(loaded.flows())}, {stages} stages")
+
+
+@app.command()
+def why(
+    dataset: DatasetPath,
+    key: Annotated[str | None, typer.Argument(metavar="KEY", help="A record: its key, its source, or the end of either.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Say why a record was kept or dropped; without a KEY, the table of drops by stage and reason."""
+    from .explain import Previews, explain, overview
+    from .summary import why_dataset, why_record
+
+    if key is None:
+        manifest, drops = overview(dataset)
+        _print_json(drops) if json else _console().print(why_dataset(manifest, drops))
+        return
+    rows = explain(dataset, key)
+    if json:
+        _print_json(rows)
+        return
+    previews = Previews(dataset)
+    for row in rows:
+        ids = [row["id"], *([row["twin_row"]["id"]] if row["twin_row"] else [])]
+        _console().print(why_record(row, previews.get(row["flow"], ids)), soft_wrap=not row["twin"])
+
+
+@app.command()
+def verify(dataset: DatasetPath) -> None:
+    """Hash every file of a dataset and compare with its manifest."""
+    from .errors import D4AError
+    from .shards.manifest import read
+    from .shards.verify import verify as find_problems
+
+    manifest = read(dataset)
+    problems = find_problems(dataset)
+    for problem in problems:
+        typer.echo(problem, err=True)
+    if problems:
+        raise D4AError(f"{len(problems)} problems", str(dataset), "run the same `d4a curate` again, or copy the dataset anew")
+    typer.echo(
+        f"{dataset}: whole; {len(manifest.shards)} shards, {sum(s.samples for s in manifest.shards):,} samples, {manifest.dataset_id}"
+    )
+
+
+@app.command()
+def stages(name: Annotated[str | None, typer.Argument(metavar="NAME", help="A stage: its values, options and rules.")] = None) -> None:
+    """List the stages, or describe one."""
+    from .catalog import describe
+    from .show_catalog import show_stage, show_stages
+    from .stage import stage_names
+
+    if name is None:
+        show_stages(_console(), [describe(one) for one in stage_names()])
+        return
+    if name not in stage_names():
+        _unknown("stage", name, stage_names())
+    show_stage(_console(), describe(name))
+
+
+@app.command()
+def recipes() -> None:
+    """List the shipped recipes."""
+    from .catalog import recipes as shipped
+    from .show_catalog import show_recipes
+
+    show_recipes(_console(), shipped())
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe.")]) -> None:
+    """Print a shipped recipe."""
+    typer.echo(_shipped(name).read_text(), nl=False)
+
+
+@app.command()
+def copy(
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe.")],
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; an existing file is left alone.")],
+) -> None:
+    """Copy a shipped recipe, to make it yours."""
+    from .errors import UsageError
+
+    source = _shipped(name)
+    if target.exists():
+        raise UsageError("the file exists", str(target), "choose another name")
+    try:
+        target.write_text(source.read_text())
+    except OSError as error:
+        raise UsageError(f"cannot write: {error.strerror}", str(target)) from error
+    typer.echo(f"{target}: written; change its sources, then: d4a curate {target}")
+
+
+@app.command()
+def doctor(device: Device = "auto") -> None:
+    """Say what this machine can run, and what is missing for the rest."""
+    from .doctor import machine, probe
+    from .show_catalog import show_doctor
+
+    show_doctor(_console(), probe())
+    chosen = machine(device)
+    typer.echo(f"neural stages run on {chosen.device} in {chosen.precision}: {chosen.why}")
+
+
+@app.command()
+def clean(dataset: DatasetPath) -> None:
+    """Remove the resumable state of a dataset; the dataset stays, the next run scans anew."""
+    from .shards.manifest import read
+    from .store import Store
+
+    read(dataset)
+    freed = Store(dataset).remove_state()
+    typer.echo(f"{dataset}: {freed / 1e6:,.1f} MB of state removed")
+
+
+@app.command("run-unit", hidden=True)
+def run_one_unit(
+    units: Annotated[Path, typer.Argument(metavar="UNITS", help="A file under .d4a/steps/, one unit a line.")],
+    index: Annotated[int, typer.Argument(metavar="INDEX", help="Line of the unit, from 0.")],
+) -> None:
+    """Run one unit of work of a step: what every engine calls."""
+    import orjson
+
+    from .run import run_unit
+
+    _print_json(run_unit(orjson.loads(units.read_bytes().splitlines()[index])))
+
+
+# ------------------------------------------------------------------------------------------------ plumbing
+
+
+def _load(recipe: str, overrides: list[str] | None, out: Path | None) -> Any:
+    from .load import load
+
+    loaded = load(recipe, overrides or [])
+    if out is None:
+        return loaded
+    return loaded.model_copy(update={"output": loaded.output.model_copy(update={"path": str(out)})})
+
+
+def _needs_model(recipe: Any) -> bool:
+    from .stage import stage_class
+
+    return any(stage_class(spec.use).cost == "model" for flow in recipe.flows().values() for spec in flow.stages)
+
+
+def _shipped(name: str) -> Path:
+    from .catalog import recipe_path
+    from .catalog import recipes as shipped
+
+    path = recipe_path(name)
+    if path is None:
+        _unknown("recipe", name, [recipe.name for recipe in shipped()])
+    return path
+
+
+def _unknown(kind: str, name: str, known: list[str]) -> NoReturn:
+    import difflib
+
+    from .errors import UsageError
+
+    near = difflib.get_close_matches(name, known, 1)
+    raise UsageError(f"no {kind} {name!r}", hint=f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}")
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _print_json(value: Any) -> None:
+    import orjson
+
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def _next_commands(out: Path, recipe: str) -> None:
+    console = _console()
+    console.print(f"[dim]next:[/] d4a why {out}   [dim]what was dropped;[/] d4a why {out} KEY   [dim]one record;[/] open {out}/report.html")
+    console.print(f"[dim]      d4a curate {recipe} --set …threshold=…   other thresholds, without a new scan[/]")
+
+
+def main() -> None:
+    """Entry point of `d4a`: every D4AError becomes its message on stderr and its exit code."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(args=arguments, standalone_mode=True)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; run the same command again: it goes on where it stopped", err=True)
+        os._exit(130)
+    except Exception as error:
+        from .errors import D4AError
+
+        if debug or not isinstance(error, D4AError):
+            raise
+        typer.echo(f"{typer.style('error', fg='red', bold=True)}: {error}", err=True)
+        sys.exit(error.exit_code)

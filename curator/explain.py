@@ -1,0 +1,74 @@
+"""Why a record is where it is: ledger rows for people, and previews of payload while the state is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import D4AError
+from .evidence import Evidence, read_payload
+from .ledger import drops_by_reason, find
+from .plan import Plan, load_plan
+from .shards.manifest import Dataset, read
+from .store import Store
+
+PREVIEW_CHARS = 600
+
+
+class Previews:
+    """Short views of records, dropped ones included: text excerpts or thumbnails.
+
+    They come from the state under .d4a/ and from the source files; once either is gone there is none.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._store = Store(root)
+        path = self._store.state / "plan.json"
+        self._plan: Plan | None = load_plan(path, path.stat().st_mtime_ns) if path.exists() else None
+        self._evidence: dict[str, Evidence] = {}
+
+    def get(self, flow: str, ids: list[int]) -> dict[int, tuple[str, bytes]]:
+        """id -> (media type, bytes) for those of the records that can be shown."""
+        found: dict[int, tuple[str, bytes]] = {}
+        for one in ids:
+            try:
+                payload = self._payload(flow, one)
+            except (D4AError, OSError, IndexError, KeyError, StopIteration):
+                continue  # a preview is a courtesy: its source may have moved since
+            if payload is not None and self._plan is not None:
+                found[one] = self._plan.flow(flow).modality.preview(payload)
+        return found
+
+    def _payload(self, flow: str, record: int) -> bytes | None:
+        if self._plan is None:
+            return None
+        if flow not in self._evidence:
+            self._evidence[flow] = Evidence(self._store, self._plan.flow(flow), self._plan.limit)
+        evidence = self._evidence[flow]
+        index = np.array([evidence.starts[record >> 32] + (record & 0xFFFFFFFF)], np.int64)
+        table = read_payload(self._store, evidence.flow.modality.columns, evidence.places(index, 0))
+        value = table.column(0)[0].as_py()
+        return value.encode() if isinstance(value, str) else value
+
+
+def explain(root: Path, key: str) -> list[dict[str, Any]]:
+    """Ledger rows for a key, each with `twin_row`: the row of its twin, or None. Raises D4AError when there is none."""
+    read(root)
+    rows = find(root, key)
+    if not rows:
+        raise D4AError(
+            f"no record {key!r} in the ledger", str(root), "keys are paths relative to the source, or the records' own ids; see ledger/"
+        )
+    for row in rows:
+        twins = (
+            [twin for twin in find(root, row["twin"]) if twin["flow"] == row["flow"] and twin["key"] == row["twin"]] if row["twin"] else []
+        )
+        row["twin_row"] = twins[0] if twins else None
+    return rows
+
+
+def overview(root: Path) -> tuple[Dataset, list[dict[str, Any]]]:
+    """The manifest of a dataset and its drops by flow, stage and reason."""
+    return read(root), drops_by_reason(root)

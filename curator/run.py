@@ -1,0 +1,293 @@
+"""Runs a plan: hands the units of each act to the engine, in order, and publishes the result.
+
+The driver holds the lock and does nothing heavy; every engine calls `run_unit` with the same plain data, so a
+unit is the same work on a laptop, in a Slurm array element or in a Ray task.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow.parquet as pq
+
+from .decide import decide_key, decide_round
+from .engines.local import LocalEngine, Unit
+from .errors import D4AError, MachineError
+from .evidence import Evidence
+from .layout import lay_out, layout_key
+from .pack import pack_shard, packed
+from .plan import FlowPlan, Plan, load_plan, make_plan
+from .progress import Reporter
+from .publish import publish
+from .recipe import Recipe
+from .scan import missing_rows, parts_of, scan_partition
+from .sources import changed
+from .stage import Ints, Judging, Machine
+from .store import Store, committed, data_file, read_json, replacing, write_json
+
+
+@dataclass
+class FlowOutcome:
+    """What became of one flow: rows of the summary, and how much was new work."""
+
+    name: str
+    records: int = 0
+    kept: int = 0
+    scanned: int = 0
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    silent_rules: list[str] = field(default_factory=list)
+    layout: str = ""
+    shards: list[dict[str, Any]] = field(default_factory=list)
+    licences: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Outcome:
+    """Result of a run."""
+
+    root: Path
+    dataset_id: str
+    flows: list[FlowOutcome]
+    seconds: float
+    published: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`: plain values."""
+        flows = [
+            {name: getattr(flow, name) for name in ("name", "records", "kept", "scanned", "stages", "silent_rules")} for flow in self.flows
+        ]
+        shards = [shard["path"] for flow in self.flows for shard in flow.shards]
+        return {"path": str(self.root), "dataset_id": self.dataset_id, "published": self.published, "flows": flows, "shards": shards}
+
+
+# --------------------------------------------------------------------------------------------------- units
+
+
+def run_unit(unit: Unit) -> dict[str, Any]:
+    """Do one unit of work, described by plain data, and commit it. Returns counts for the progress line."""
+    store = Store(Path(unit["root"]))
+    path = store.state / "plan.json"
+    plan = load_plan(path, path.stat().st_mtime_ns)
+    flow, fence = plan.flow(unit["flow"]), store.fence(unit["run"])
+    if unit["kind"] == "scan":
+        entering = _entering(store, flow, unit) if unit["before"] else None
+        return scan_partition(store, flow, unit["round"], unit["partition"], entering, fence)
+    if unit["kind"] == "pack":
+        return pack_shard(store, flow, unit["layout"], unit["shard"], fence)
+    evidence = Evidence(store, flow, plan.limit)
+    if unit["kind"] == "decide":
+        return decide_round(store, evidence, unit["round"], unit["key"], unit["before"], fence)
+    return lay_out(store, evidence, unit["decided"], plan.recipe.output, unit["key"], fence)
+
+
+def _entering(store: Store, flow: FlowPlan, unit: Unit) -> Ints:
+    """Rows of a partition that the round before kept."""
+    folder = store.unit("decide", flow.name, unit["before"])
+    manifest = committed(folder)
+    assert manifest is not None
+    kept = pq.read_table(data_file(folder, manifest, "verdicts"), columns=["kept"]).column(0).to_numpy()
+    return np.flatnonzero(kept[unit["start"] : unit["end"]]).astype(np.int64)
+
+
+# -------------------------------------------------------------------------------------------------- driver
+
+
+class Driver:
+    """One run over one dataset folder, under its lock."""
+
+    def __init__(self, store: Store, plan: Plan, engine: LocalEngine, run_id: str, reporter: Reporter) -> None:
+        self.store, self.plan, self.engine, self.run_id, self.reporter = store, plan, engine, run_id, reporter
+        self.outcomes = {flow.name: FlowOutcome(flow.name, skipped=flow.skipped) for flow in plan.flows}
+        self._decided: defaultdict[str, list[str]] = defaultdict(list)
+
+    def run(self) -> Outcome:
+        """Scan and decide round after round, lay out, pack, publish."""
+        started = time.monotonic()
+        for round_index in range(max(len(flow.rounds) for flow in self.plan.flows)):
+            flows = [flow for flow in self.plan.flows if len(flow.rounds) > round_index]
+            for flow in flows:
+                self._scan(flow, round_index)
+            for flow in flows:
+                self._decide(self.plan.flow(flow.name), round_index)
+        for flow in self.plan.flows:
+            self._lay_out(flow)
+        self._check_sources()
+        self._pack()
+        with self.reporter.spinner("publish"):
+            dataset, published = publish(self.store, self.plan, list(self.outcomes.values()))
+        return Outcome(self.store.root, dataset.dataset_id, list(self.outcomes.values()), time.monotonic() - started, published)
+
+    def _units(self, name: str, units: list[Unit], reused: int = 0) -> Iterator[dict[str, Any]]:
+        self.reporter.step(name, len(units) + reused, reused)
+        common = {"root": str(self.store.root), "run": self.run_id}
+        whole = [{**unit, **common} for unit in units]
+        with replacing(self.store.state / "steps" / f"{name.replace(' ', '-')}.jsonl") as file:
+            file.writelines(orjson.dumps(unit) + b"\n" for unit in whole)
+        for result in self.engine.run(whole, run_unit):
+            self.reporter.advance(result.get("records", 0))
+            yield result
+
+    def _scan(self, flow: FlowPlan, round_index: int) -> None:
+        before = self._decided[flow.name][-1] if round_index else ""
+        todo = [unit for unit in self._scan_units(flow, round_index, before) if unit is not None]
+        name = f"scan {flow.name}" + (f" (round {round_index + 1})" if round_index else "")
+        if self.plan.limit is not None and round_index == 0:
+            self._scan_first(flow, name, todo)
+        else:
+            results = self._units(name, todo, len(flow.partitions) - len(todo))
+            self.outcomes[flow.name].scanned += sum(result["records"] for result in results)
+
+    def _scan_units(self, flow: FlowPlan, round_index: int, before: str) -> Iterator[Unit | None]:
+        """One unit for every partition with something to scan, None for one without."""
+        starts = Evidence(self.store, flow, self.plan.limit).starts if before else np.zeros(len(flow.partitions) + 1, np.int64)
+        for ordinal, part in enumerate(flow.partitions):
+            unit = {"kind": "scan", "flow": flow.name, "round": round_index, "partition": ordinal, "before": before}
+            unit.update(start=int(starts[ordinal]), end=int(starts[ordinal + 1]))
+            missing = missing_rows(parts_of(self.store, flow, round_index, part), _entering(self.store, flow, unit) if before else None)
+            yield unit if missing is None or len(missing) else None
+
+    def _scan_first(self, flow: FlowPlan, name: str, todo: list[Unit]) -> None:
+        """With --limit: scan partitions in order until they hold enough records, and leave the rest out of the plan."""
+        assert self.plan.limit is not None
+        waiting = {unit["partition"]: unit for unit in todo}
+        total, used = 0, 0
+        while used < len(flow.partitions) and total < self.plan.limit:
+            wave = flow.partitions[used : used + self.engine.workers]
+            units = [waiting[used + k] for k in range(len(wave)) if used + k in waiting]
+            self.outcomes[flow.name].scanned += sum(r["records"] for r in self._units(name, units, len(wave) - len(units)))
+            for part in wave:
+                if total < self.plan.limit:
+                    total += int(parts_of(self.store, flow, 0, part)[0].manifest["records"])
+                    used += 1
+        self.plan = self.plan.with_partitions(flow.name, used)
+        save_plan(self.store, self.plan)
+
+    def _decide(self, flow: FlowPlan, round_index: int) -> None:
+        outcome = self.outcomes[flow.name]
+        decided = self._decided[flow.name]
+        before = decided[-1] if decided else ""
+        key = decide_key(Evidence(self.store, flow, self.plan.limit), round_index, before)
+        unit = {"kind": "decide", "flow": flow.name, "round": round_index, "key": key, "before": before}
+        result = next(self._units(f"decide {flow.name}" + (f" (round {round_index + 1})" if round_index else ""), [unit]))
+        decided.append(key)
+        outcome.records, outcome.kept = result["records"], result["kept"]
+        outcome.stages += self._timed(flow, round_index, result["stages"])
+        if round_index == 0:
+            _check_readable(flow.name, result["stages"][0], self.plan.recipe.max_bad_fraction)
+        outcome.silent_rules += list(_silent_rules(flow, round_index, result["stages"]))
+
+    def _timed(self, flow: FlowPlan, round_index: int, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Summary rows with the CPU seconds each stage took in the scan."""
+        seconds: Counter[str] = Counter()
+        for part in flow.partitions:
+            for one in parts_of(self.store, flow, round_index, part):
+                seconds.update(one.manifest["seconds"])
+        return [{**row, "seconds": seconds.get(row["label"], 0.0)} for row in stages]
+
+    def _lay_out(self, flow: FlowPlan) -> None:
+        flow = self.plan.flow(flow.name)
+        decided = self._decided[flow.name]
+        key = layout_key(Evidence(self.store, flow, self.plan.limit), decided[-1], self.plan.recipe.output)
+        result = next(self._units(f"lay out {flow.name}", [{"kind": "layout", "flow": flow.name, "key": key, "decided": decided}]))
+        outcome = self.outcomes[flow.name]
+        outcome.layout, outcome.shards, outcome.licences = key, result["shards"], result["licences"]
+
+    def _check_sources(self) -> None:
+        """Nothing is published of sources that are no longer what was scanned."""
+        paths = changed(self.plan.entries())
+        if paths:
+            raise D4AError(
+                f"{len(paths)} source files changed or vanished since the scan: {', '.join(paths[:5])}{' …' if len(paths) > 5 else ''}",
+                hint="nothing was published; run the same command again: only what changed is scanned anew",
+            )
+
+    def _pack(self) -> None:
+        for flow in self.plan.flows:
+            outcome = self.outcomes[flow.name]
+            todo = [s for s in outcome.shards if packed(self.store, flow.name, s) is None]
+            units = [{"kind": "pack", "flow": flow.name, "layout": outcome.layout, "shard": shard} for shard in todo]
+            for _ in self._units(f"pack {flow.name}", units, len(outcome.shards) - len(todo)):
+                pass
+
+
+def _check_readable(flow: str, row: dict[str, Any], allowed: float) -> None:
+    bad = row["in"] - row["kept"]
+    if row["in"] and bad / row["in"] > allowed:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(row["reasons"].items(), key=lambda r: -r[1])[:4])
+        raise D4AError(
+            f"{flow}: {bad} of {row['in']} records cannot be read ({reasons}); the recipe allows {allowed:.0%}",
+            hint="see the sources' format and text_field, or raise max_bad_fraction",
+        )
+
+
+def _silent_rules(flow: FlowPlan, round_index: int, stages: list[dict[str, Any]]) -> Iterator[str]:
+    """Rules that dropped nothing: often a sign that a threshold is not what it was meant to be."""
+    fired = {row["label"]: row["reasons"] for row in stages}
+    for planned in flow.rounds[round_index].stages:
+        stage = planned.make()
+        if planned.mode == "judge" and isinstance(stage, Judging):
+            reasons = {rule.reason for rule in stage.rules() if getattr(stage.options, rule.option) is not None}
+            yield from (f"{planned.label}: {reason}" for reason in sorted(reasons - set(fired.get(planned.label, {}))))
+
+
+# ------------------------------------------------------------------------------------------------- curate
+
+
+def save_plan(store: Store, plan: Plan) -> None:
+    """Write the plan for the workers."""
+    write_json(store.state / "plan.json", plan.as_json())
+
+
+def curate(
+    recipe: Recipe,
+    recipe_digest: str,
+    out: Path,
+    machine: Machine,
+    *,
+    workers: int,
+    limit: int | None = None,
+    fresh: bool = False,
+    accept_class: bool = False,
+    reporter: Reporter,
+) -> Outcome:
+    """Raw folders in, a finished dataset out. Raises D4AError; what was committed until then is used by the next run."""
+    out = out.absolute()
+    store, run_id = Store(out), uuid.uuid4().hex
+    store.make()
+    with store.locked(run_id):
+        store.finish_publication()
+        if fresh:
+            store.drop_state("scan", "decide", "match", "layout", "pack", "next")
+        with reporter.spinner("list sources, find models"):
+            plan = make_plan(recipe, recipe_digest, machine, out, limit)
+        _check_class(store, plan, fresh or accept_class)
+        save_plan(store, plan)
+        engine = LocalEngine(workers)
+        try:
+            return Driver(store, plan, engine, run_id, reporter).run()
+        finally:
+            engine.close()
+
+
+def _check_class(store: Store, plan: Plan, accept: bool) -> None:
+    """A run is never continued silently in another numeric class: the same model, but other digits."""
+    path = store.state / "class.json"
+    before, now = read_json(path) or {}, plan.numeric_class()
+    for label, entry in now.items():
+        old = before.get(label)
+        if old is not None and not accept and old["options"] == entry["options"] and old["numeric"] != entry["numeric"]:
+            keys = sorted({*old["numeric"], *entry["numeric"]})
+            names = [name for name in keys if old["numeric"].get(name) != entry["numeric"].get(name)]
+            changes = ", ".join(f"{name} {old['numeric'].get(name)} -> {entry['numeric'].get(name)}" for name in names)
+            hint = "--accept-class measures everything of this stage anew, --fresh forgets the old state"
+            raise MachineError(f"{label} was measured in another numeric class: {changes}", str(store.root), hint)
+    write_json(path, {**before, **now})

@@ -1,0 +1,161 @@
+"""Tables and lines for people: the summary of a run, and the answer of `d4a why`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from .plan import Plan
+    from .run import FlowOutcome, Outcome
+    from .shards.manifest import Dataset
+
+
+def show_outcome(console: Console, outcome: Outcome) -> None:
+    """The table of every flow, what was reused, and where the shards are."""
+    for flow in outcome.flows:
+        console.print(flow_table(flow))
+        for line in _notes(flow):
+            console.print(Text(f"  {line}", style="dim"))
+    shards = [shard for flow in outcome.flows for shard in flow.shards]
+    reused = [f"{flow.name} scan reused" for flow in outcome.flows if not flow.scanned]
+    new = [f"{flow.name}: {flow.scanned:,} records scanned" for flow in outcome.flows if flow.scanned]
+    console.print(f"{outcome.seconds:.1f} s; " + "; ".join([*new, *reused]) + ("" if outcome.published else "; nothing changed"))
+    console.print(Text.assemble(("dataset ", "dim"), f"{outcome.dataset_id[:16]}  {len(shards)} shards in {_short(outcome.root)}"))
+
+
+def flow_table(flow: FlowOutcome) -> Table:
+    """stage, in, kept, dropped %, main reason, records per CPU second."""
+    table = Table(title=f"{flow.name}: {flow.kept:,} of {flow.records:,} records kept", title_justify="left", title_style="bold")
+    table.add_column("stage")
+    for name in ("in", "kept", "dropped"):
+        table.add_column(name, justify="right")
+    table.add_column("main reason")
+    table.add_column("records/s", justify="right")
+    for row in flow.stages:
+        dropped = row["in"] - row["kept"]
+        share = f"{dropped / row['in']:.1%}" if row["in"] else "-"
+        reasons = sorted(row["reasons"].items(), key=lambda item: (-item[1], item[0]))
+        reason = f"{reasons[0][0]} {reasons[0][1]:,}" if reasons else ""
+        more = f" (+{len(reasons) - 1})" if len(reasons) > 1 else ""
+        rate = f"{row['in'] / row['seconds']:,.0f}" if row.get("seconds") else ""
+        table.add_row(row["label"], f"{row['in']:,}", f"{row['kept']:,}", share, reason + more, rate)
+    return table
+
+
+def _notes(flow: FlowOutcome) -> list[str]:
+    lines = []
+    if flow.skipped:
+        top = sorted(flow.skipped.items(), key=lambda item: (-item[1], item[0]))
+        named = ", ".join(f"{suffix} {count:,}" for suffix, count in top[:6])
+        lines.append(f"not read, by suffix: {named}" + (f" and {len(top) - 6} more" if len(top) > 6 else ""))
+    if flow.silent_rules:
+        lines.append(f"rules that dropped nothing: {', '.join(flow.silent_rules)}")
+    for row in flow.stages:
+        lines += [f"{row['label']}: {name.replace('_', ' ')} {count:,}" for name, count in sorted(row.get("notes", {}).items()) if count]
+    if not flow.kept:
+        lines.append(f"no record of {flow.name} is left: look at the reasons above")
+    return lines
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def show_plan(console: Console, plan: Plan, held: dict[str, int]) -> None:
+    """What would run, where, and what is there already. `held`: flow -> partitions whose first scan is done."""
+    console.print(
+        f"device {plan.machine.device}, precision {plan.machine.precision}" + (f" ({plan.machine.why})" if plan.machine.why else "")
+    )
+    for flow in plan.flows:
+        table = Table(title=f"{flow.name}: {len(flow.partitions):,} partitions", title_justify="left", title_style="bold")
+        for name in ("round", "stage", "measures with", "judges by"):
+            table.add_column(name)
+        for index, one in enumerate(flow.rounds):
+            for planned in one.stages:
+                options = planned.make().options
+                judged = {**options.of_kind("search"), **options.of_kind("judge")} if planned.mode == "judge" else {}
+                table.add_row(str(index + 1), planned.label, _options(options.of_kind("measure")), _options(judged) or "annotates only")
+        console.print(table)
+        size = sum(part.size for part in flow.partitions)
+        files = len({(entry.root, entry.path) for part in flow.partitions for entry in part.entries})
+        console.print(
+            f"  {files:,} files, {size / 1e6:,.1f} MB; {held.get(flow.name, 0):,} of {len(flow.partitions):,} partitions already scanned"
+        )
+
+
+def _options(options: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)
+
+
+# ----------------------------------------------------------------------------------------------------- why
+
+
+def why_record(row: dict[str, Any], previews: dict[int, tuple[str, bytes]]) -> RenderableType:
+    """One ledger row as sentences, and for a text duplicate both texts side by side."""
+    head = Text.assemble(
+        (row["verdict"], "bold green" if row["verdict"] == "kept" else "bold red"), f"  {row['flow']}  ", (row["key"], "bold")
+    )
+    lines: list[RenderableType] = [head]
+    if row["source"] != row["key"]:
+        lines.append(f"  source      {row['source']}")
+    if row["verdict"] == "kept":
+        lines.append(f"  sample      {row['sample_key']} in {row['shard']}")
+        return Group(*lines)
+    lines.append(f"  by          {row['stage']}: {row['reason']}" + (f" ({row['detail']})" if row["detail"] else ""))
+    if row["value"] is not None and row["similarity"] is None:
+        lines.append(f"  measured    {row['value']:.6g}, threshold {row['threshold']:.6g}")
+    if row["twin"] is not None:
+        lines += _twin_lines(row)
+        lines += _side_by_side(row, previews)
+    return Group(*lines)
+
+
+def _twin_lines(row: dict[str, Any]) -> list[RenderableType]:
+    lines: list[RenderableType] = [
+        f"  similarity  {row['similarity']:.4f}, threshold {row['threshold']:.6g}",
+        f"  twin        {row['twin']}",
+    ]
+    if row["twin_source"] != row["twin"]:
+        lines.append(f"              from {row['twin_source']}")
+    twin = row["twin_row"]
+    if twin is not None and twin["verdict"] == "kept":
+        lines.append(f"              kept: {twin['sample_key']} in {twin['shard']}")
+    elif twin is not None:
+        lines.append(f"              itself dropped later by {twin['stage']}: {twin['reason']}")
+        lines.append(f"  survivor    {row['survivor'] or 'none: the whole group was dropped'}")
+    return lines
+
+
+def _side_by_side(row: dict[str, Any], previews: dict[int, tuple[str, bytes]]) -> list[RenderableType]:
+    twin = row["twin_row"]
+    both = [previews.get(row["id"]), previews.get(twin["id"]) if twin else None]
+    if any(one is None or one[0] != "text/plain" for one in both):
+        return []
+    texts = [one[1].decode("utf-8", "replace")[:400] for one in both if one is not None]
+    table = Table(show_lines=False, expand=True)
+    for name, column in (("dropped", row["key"]), ("kept twin", row["twin"])):
+        table.add_column(f"{name}\n{column}", ratio=1, overflow="fold")
+    table.add_row(Text(texts[0]), Text(texts[1]))
+    return [table]
+
+
+def why_dataset(dataset: Dataset, drops: list[dict[str, Any]]) -> RenderableType:
+    """Drops by flow, stage and reason."""
+    table = Table(title=f"{dataset.name}: what was dropped and why", title_justify="left", title_style="bold")
+    for name in ("flow", "stage", "reason"):
+        table.add_column(name)
+    table.add_column("records", justify="right")
+    table.add_column("of flow", justify="right")
+    for row in drops:
+        total = dataset.flows[row["flow"]].records
+        table.add_row(row["flow"], row["stage"], row["reason"], f"{row['count']:,}", f"{row['count'] / total:.2%}")
+    kept = "; ".join(f"{name}: {flow.kept:,} of {flow.records:,} kept" for name, flow in dataset.flows.items())
+    return Group(table, kept)
