@@ -199,7 +199,8 @@ def _search(
             unit.manifest = {"notes": pairs.notes}
         return pairs
     table = pq.read_table(data_file(folder, manifest, "pairs"))
-    return Pairs(*(table.column(name).to_numpy() for name in ("a", "b", "similarity")), notes=manifest["notes"])
+    a, b, similarity = (table.column(name).to_numpy() for name in ("a", "b", "similarity"))
+    return Pairs(a, b, similarity, manifest["notes"])
 
 
 def _keep(stage: Dedup, view: View, pairs: Pairs, label: str, verdicts: Verdicts, result: dict[str, Any]) -> None:

@@ -9,11 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from unicodedata import combining, east_asian_width
 
-EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_MACHINE = 3
-EXIT_INTERRUPTED = 130
 
 
 class D4AError(Exception):
@@ -53,10 +51,9 @@ class MachineError(D4AError):
     exit_code = EXIT_MACHINE
 
 
-class Interrupted(D4AError):
-    """Stopped from outside; what was committed stays, and the same command goes on from there."""
-
-    exit_code = EXIT_INTERRUPTED
+def _blank(char: str) -> str:
+    """White space as wide as a character on a terminal: Chinese takes two columns, a tab is a tab."""
+    return "\t" if char == "\t" else "  " if east_asian_width(char) in "WF" else "" if combining(char) else " "
 
 
 def _blank(char: str) -> str:

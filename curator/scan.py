@@ -24,7 +24,7 @@ from .columns import buffers
 from .errors import D4AError
 from .plan import FlowPlan, PlannedStage, wanted_columns
 from .sources import Partition
-from .stage import Columns, Entry, Filter, Ints, Modality, Stage, Transform, reader_schema
+from .stage import Columns, Dedup, Entry, Filter, Ints, Modality, Stage, Transform, reader_schema
 from .store import MANIFEST, Folder, Store, committed, data_file, digest
 
 BLOCK_BYTES = 1 << 20
@@ -244,36 +244,34 @@ class _Evidence:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Measure one reader batch and append its evidence."""
-        n = batch.num_rows
-        self.records += n
+        self.records += batch.num_rows
+        refused = _Refused(batch.num_rows)
         measured: dict[str, tuple[Ints, pa.Array]] = {}
-        names, reasons, details = ([None] * n for _ in range(3))
-        at = np.flatnonzero(batch.column("reason").is_null().to_numpy(zero_copy_only=False)).astype(np.int64)
-        for index, reason in enumerate(batch.column("reason").to_pylist()):
-            if reason is not None:
-                names[index], reasons[index], details[index] = "read", reason, batch.column("detail")[index].as_py()
-        live = batch.take(pa.array(at))
+        live, at = refused.take_out(batch, np.arange(batch.num_rows), "read")
         for position, stage in enumerate(self._stages):
             planned, recorded = self._planned[position]
             started = time.process_time()
             if isinstance(stage, Transform):
                 live = stage.change(live, wanted_columns(self._stages, position))
                 values: Columns = {v.name: live.column(v.name) for v in stage.values}
+            elif isinstance(stage, Filter):
+                values = stage.measure(live)
             else:
-                values = stage.measure(live) if isinstance(stage, Filter) else stage.sketch(live)  # type: ignore[attr-defined]
+                assert isinstance(stage, Dedup)
+                values = stage.sketch(live)
             self._seconds[planned.label] += time.process_time() - started
             if recorded:
                 measured.update({f"{planned.label}.{v.name}": (at, values[v.name]) for v in stage.values})
             if isinstance(stage, Transform):
-                live, at = _refuse(live, at, planned.label, names, reasons, details)
-        self._write(batch, live, at, measured, names, reasons, details)
+                live, at = refused.take_out(live, at, planned.label)
+        self._write(batch, live, at, measured, refused)
 
     def _write(
-        self, batch: pa.RecordBatch, live: pa.RecordBatch, at: Ints, measured: dict[str, tuple[Ints, pa.Array]], *refused: list[Any]
+        self, batch: pa.RecordBatch, live: pa.RecordBatch, at: Ints, measured: dict[str, tuple[Ints, pa.Array]], refused: _Refused
     ) -> None:
         payload = live.column(self._modality.columns.names[0])
         columns: dict[str, pa.Array] = {name: batch.column(name) for name in ("row", "entry", "line", "id")}
-        columns.update(zip(("stage", "reason", "detail"), (pa.array(c, pa.string()) for c in refused), strict=True))
+        columns.update({name: pa.array(getattr(refused, name), pa.string()) for name in ("stage", "reason", "detail")})
         measured["digest"] = at, digests(payload)
         offsets, _ = buffers(payload)
         measured["payload_bytes"] = at, pa.array(np.diff(offsets))
@@ -294,18 +292,25 @@ class _Evidence:
         return {"records": self.records, "seconds": {label: round(s, 4) for label, s in self._seconds.items()}}
 
 
-def _refuse(
-    live: pa.RecordBatch, at: Ints, label: str, names: list[Any], reasons: list[Any], details: list[Any]
-) -> tuple[pa.RecordBatch, Ints]:
-    """Take out the rows for which a Transform filled `reason`."""
-    refused = live.column("reason").is_valid().to_numpy(zero_copy_only=False)
-    if not refused.any():
-        return live, at
-    for index in np.flatnonzero(refused):
-        target = at[index]
-        names[target], reasons[target] = label, live.column("reason")[int(index)].as_py()
-        details[target] = live.column("detail")[int(index)].as_py()
-    return live.filter(pa.array(~refused)), at[~refused]
+class _Refused:
+    """The records of a batch that reader or Transforms refused: by whom, why, and in a few words more."""
+
+    def __init__(self, size: int) -> None:
+        self.stage: list[str | None] = [None] * size
+        self.reason: list[str | None] = [None] * size
+        self.detail: list[str | None] = [None] * size
+
+    def take_out(self, live: pa.RecordBatch, at: Ints, label: str) -> tuple[pa.RecordBatch, Ints]:
+        """The rows without a `reason`, and their places in the batch; `at` are the places of all of `live`."""
+        out = live.column("reason").is_valid().to_numpy(zero_copy_only=False)
+        if not out.any():
+            return live, at
+        for index in np.flatnonzero(out).tolist():
+            place = int(at[index])
+            self.stage[place] = label
+            self.reason[place] = live.column("reason")[index].as_py()
+            self.detail[place] = live.column("detail")[index].as_py()
+        return live.filter(pa.array(~out)), at[~out]
 
 
 def _spread(values: pa.Array, rows: Ints, n: int) -> pa.Array:
@@ -320,7 +325,7 @@ def _spread(values: pa.Array, rows: Ints, n: int) -> pa.Array:
 def digests(payload: pa.Array) -> pa.Array:
     """blake2b-16 of every record's payload; (n,) binary(16)."""
     offsets, data = buffers(payload)
-    view = memoryview(data)
+    view = memoryview(data)  # type: ignore[arg-type]
     return pa.array(
         [hashlib.blake2b(view[a:b], digest_size=16).digest() for a, b in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)],
         pa.binary(16),

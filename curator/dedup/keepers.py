@@ -49,7 +49,7 @@ def choose_keepers(a: Ints, b: Ints, similarity: Floats, order: Ints, threshold:
     return Kept(*_greedy(order, starts, better[by], similarity[by]))
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _greedy(order: Ints, starts: Ints, better: Ints, similarity: Floats) -> tuple[Ints, Floats]:
     n = len(order)
     twin = np.full(n, -1, np.int64)

@@ -58,10 +58,8 @@ class LocalEngine:
                 yield from (future.result() for future in done)
         except BrokenProcessPool as error:
             self._pool = None
-            raise D4AError(
-                "a worker process was killed (out of memory, most often)",
-                hint="run the same command again: it goes on where it stopped; fewer --workers or a smaller partition_bytes need less memory",
-            ) from error
+            hint = "run the same command again: it goes on where it stopped; fewer --workers or a smaller partition_bytes need less memory"
+            raise D4AError("a worker process was killed (out of memory, most often)", hint=hint) from error
 
     def _make_pool(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
