@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -24,7 +24,7 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: text.language.min_score=0.8; repeatable.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write here instead of the recipe's output.path.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda: where neural stages run.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where neural stages run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take only the first N records of every flow.")]
 
@@ -42,7 +42,6 @@ def curate(
     json: AsJson = False,
 ) -> None:
     """Run a recipe: scan, decide, pack, publish. Run it again to go on after a crash or with other thresholds."""
-    from .doctor import machine
     from .load import digest
     from .progress import Reporter
     from .run import curate as run_recipe
@@ -54,7 +53,7 @@ def curate(
             loaded,
             digest(loaded),
             Path(loaded.output.path),
-            machine(device, needed=_needs_model(loaded)),
+            _machine(loaded, device),
             workers=workers or os.cpu_count() or 1,
             limit=limit,
             fresh=fresh,
@@ -71,7 +70,6 @@ def curate(
 @app.command()
 def plan(recipe: RecipePath, out: Out = None, overrides: Overrides = None, device: Device = "auto", limit: Limit = None) -> None:
     """Show what would run, where and why, without running it."""
-    from .doctor import machine
     from .load import digest
     from .plan import make_plan
     from .scan import parts_of
@@ -80,7 +78,7 @@ def plan(recipe: RecipePath, out: Out = None, overrides: Overrides = None, devic
 
     loaded = _load(recipe, overrides, out)
     root = Path(loaded.output.path).absolute()
-    made = make_plan(loaded, digest(loaded), machine(device, needed=_needs_model(loaded)), root, limit)
+    made = make_plan(loaded, digest(loaded), _machine(loaded, device), root, limit)
     held = {flow.name: sum(bool(parts_of(Store(root), flow, 0, part)) for part in flow.partitions) for flow in made.flows}
     show_plan(_console(), made, held)
 
@@ -230,10 +228,14 @@ def _load(recipe: str, overrides: list[str] | None, out: Path | None) -> Any:
     return loaded.model_copy(update={"output": loaded.output.model_copy(update={"path": str(out)})})
 
 
-def _needs_model(recipe: Any) -> bool:
-    from .stage import stage_class
+def _machine(recipe: Any, device: Literal["auto", "cpu", "cuda"]) -> Any:
+    from .doctor import machine
+    from .stage import Machine, stage_class
 
-    return any(stage_class(spec.use).cost == "model" for flow in recipe.flows().values() for spec in flow.stages)
+    models = [spec.label for flow in recipe.flows().values() for spec in flow.stages if stage_class(spec.use).cost == "model"]
+    if models or device == "cuda":
+        return machine(device)
+    return Machine(why="the recipe has no neural stage")  # probing would import torch: three seconds
 
 
 def _shipped(name: str) -> Path:

@@ -56,11 +56,6 @@ def _blank(char: str) -> str:
     return "\t" if char == "\t" else "  " if east_asian_width(char) in "WF" else "" if combining(char) else " "
 
 
-def _blank(char: str) -> str:
-    """White space as wide as a character on a terminal: Chinese takes two columns, a tab is a tab."""
-    return "\t" if char == "\t" else "  " if east_asian_width(char) in "WF" else "" if combining(char) else " "
-
-
 @dataclass(frozen=True)
 class Problem:
     """One mistake in a recipe, at a place in a file (line and column count from 1; 0 = unknown)."""

@@ -64,6 +64,7 @@ def lay_out(store: Store, evidence: Evidence, decided: list[str], output: Output
             "records": evidence.size,
             "kept": len(kept),
             "licences": packing.licences(),
+            "suffixes": sorted(packing.sizes),
             "unreadable": int((~verdicts.kept & (verdicts.stage == verdicts.code("read"))).sum()),
         }
     return {**unit.manifest, "reused": False}

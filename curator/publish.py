@@ -13,9 +13,8 @@ from typing import Any
 
 from .pack import BESIDE, packed
 from .plan import Plan
-from .shards.card import card
-from .shards.croissant import croissant
-from .shards.energon import energon_files
+from .shards import card, croissant
+from .shards.energon import energon_files, write_sqlite
 from .shards.indexes import folder_indexes
 from .shards.manifest import Dataset, File, FlowCounts, Shard, StageCounts, describe_file, merkle_root, read
 from .store import DATASET, Store, committed, data_file, digest, read_json, replacing, write_json
@@ -35,6 +34,7 @@ def publish(store: Store, plan: Plan, flows: list[Any]) -> tuple[Dataset, bool]:
     moves, files = _shard_files(store, shards)
     _tables(store, flows, moves, files)
     dataset = _dataset(plan, flows, [Shard.model_validate(found) for _, found in shards], files)
+    _energon_sqlite(store, flows, moves, files)
     for path, data in _beside(dataset).items():
         _stage(store, path, data, moves)
         files[path] = describe_file(data)
@@ -81,6 +81,22 @@ def _tables(store: Store, flows: list[Any], moves: dict[str, str], files: dict[s
                 moves[_link(store, folder / entry["name"], path)] = path
 
 
+def _energon_sqlite(store: Store, flows: list[Any], moves: dict[str, str], files: dict[str, File]) -> None:
+    """Energon's sample index of every flow with shards, made from the tables beside them."""
+    sources = {target: store.state / source for source, target in moves.items()}
+    for flow in flows:
+        if not flow.shards:
+            continue
+        names = sorted(shard["path"].removesuffix(".tar") + ".parquet" for shard in flow.shards)
+        path = f"{flow.name}/.nv-meta/index.sqlite"
+        target = store.state / "next" / "files" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        write_sqlite(target, [sources.get(name, store.root / name) for name in names], flow.suffixes)
+        files[path] = describe_file(target.read_bytes())
+        moves[str(target.relative_to(store.state))] = path
+
+
 def _link(store: Store, source: Path, path: str) -> str:
     target = store.state / "next" / "files" / path
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -115,6 +131,7 @@ def _dataset(plan: Plan, flows: list[Any], shards: list[Shard], files: dict[str,
         shards=shards,
         files=files,
         licences={flow.name: flow.licences for flow in flows},
+        members={flow.name: flow.suffixes for flow in flows},
     )
 
 
@@ -131,7 +148,7 @@ def _beside(dataset: Dataset) -> dict[str, bytes]:
     """Small files of the whole dataset: reader indexes, Croissant, card."""
     return {
         **folder_indexes(dataset.name, dataset.shards),
-        **energon_files(dataset),
-        "croissant.json": croissant(dataset),
-        "README.md": card(dataset),
+        **energon_files(dataset.dataset_id, dataset.shards, dataset.members),
+        "croissant.json": croissant.describe(dataset),
+        "README.md": card.render(dataset).encode(),
     }

@@ -47,6 +47,7 @@ class FlowOutcome:
     layout: str = ""
     shards: list[dict[str, Any]] = field(default_factory=list)
     licences: dict[str, int] = field(default_factory=dict)
+    suffixes: list[str] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
 
 
@@ -199,7 +200,8 @@ class Driver:
         key = layout_key(Evidence(self.store, flow, self.plan.limit), decided[-1], self.plan.recipe.output)
         result = next(self._units(f"lay out {flow.name}", [{"kind": "layout", "flow": flow.name, "key": key, "decided": decided}]))
         outcome = self.outcomes[flow.name]
-        outcome.layout, outcome.shards, outcome.licences = key, result["shards"], result["licences"]
+        outcome.layout = key
+        outcome.shards, outcome.licences, outcome.suffixes = result["shards"], result["licences"], result["suffixes"]
 
     def _check_sources(self) -> None:
         """Nothing is published of sources that are no longer what was scanned."""

@@ -28,6 +28,7 @@ from .stage import Columns, Dedup, Entry, Filter, Ints, Modality, Stage, Transfo
 from .store import MANIFEST, Folder, Store, committed, data_file, digest
 
 BLOCK_BYTES = 1 << 20
+_Measured = dict[str, tuple[Ints, pa.Array]]  # column -> rows of the batch that have it, and their values
 # what evidence says about a record beside measured values; `place` columns are null for refused records
 HEAD = pa.schema(
     [
@@ -246,7 +247,7 @@ class _Evidence:
         """Measure one reader batch and append its evidence."""
         self.records += batch.num_rows
         refused = _Refused(batch.num_rows)
-        measured: dict[str, tuple[Ints, pa.Array]] = {}
+        measured: _Measured = {}
         live, at = refused.take_out(batch, np.arange(batch.num_rows), "read")
         for position, stage in enumerate(self._stages):
             planned, recorded = self._planned[position]
@@ -266,9 +267,7 @@ class _Evidence:
                 live, at = refused.take_out(live, at, planned.label)
         self._write(batch, live, at, measured, refused)
 
-    def _write(
-        self, batch: pa.RecordBatch, live: pa.RecordBatch, at: Ints, measured: dict[str, tuple[Ints, pa.Array]], refused: _Refused
-    ) -> None:
+    def _write(self, batch: pa.RecordBatch, live: pa.RecordBatch, at: Ints, measured: _Measured, refused: _Refused) -> None:
         payload = live.column(self._modality.columns.names[0])
         columns: dict[str, pa.Array] = {name: batch.column(name) for name in ("row", "entry", "line", "id")}
         columns.update({name: pa.array(getattr(refused, name), pa.string()) for name in ("stage", "reason", "detail")})
