@@ -24,7 +24,7 @@ from .wording import Slot
 
 @dataclass(frozen=True)
 class OptionDoc:
-    """One option; those of a nested mapping are called `model.weights`.
+    """One option; those of a nested mapping are called `model.weights`, of a mapping of names `drop_if.NAME.count`.
 
     kind     "measure" (part of what is measured), "judge" (a threshold) or "search" (which pairs are looked at)
     type     in words
@@ -85,7 +85,7 @@ class ShippedRecipe:
 def describe(name: str) -> StageDoc:
     """Everything a user may want to know about a stage. Raises KeyError for an unknown name, D4AError for one that does not load."""
     kind = stage_class(name)
-    summary, _, details = (inspect.getdoc(kind) or "").partition("\n")
+    summary, _, details = inspect.cleandoc(kind.__doc__ or "").partition("\n")
     values = [ValueDoc(v.name, str(v.type), v.doc, v.packed, v.sketch) for v in kind.values]
     verb: Literal["change", "judge", "match"] = "match" if issubclass(kind, Dedup) else "judge" if issubclass(kind, Filter) else "change"
     return StageDoc(
@@ -107,8 +107,8 @@ def _options(model: type[BaseModel], prefix: str = "", kind: str = "") -> Iterat
         given = info.get_default(call_default_factory=True)
         default = "" if given is PydanticUndefined else json.dumps(_json(given), ensure_ascii=False)
         yield OptionDoc(prefix + name, own, slot.words().removeprefix("a "), default, info.description or "")
-        for nested in slot.models():
-            yield from _options(nested, f"{prefix}{name}.", own)
+        for step, nested in slot.nested():
+            yield from _options(nested, f"{prefix}{name}{step}.", own)
 
 
 def _json(value: Any) -> Any:
@@ -135,6 +135,11 @@ def _rule(rule: Rule) -> RuleDoc:
 def packages() -> dict[str, str]:
     """The distribution that registers each stage, "" where it is not known."""
     return {point.name: point.dist.name if point.dist else "" for point in entry_points(group="d4a.stages")}
+
+
+def builtin(group: str) -> list[str]:
+    """Names that d4a itself registers in a group of entry points, sorted; those of other packages differ from machine to machine."""
+    return sorted({point.name for point in entry_points(group=group) if point.dist and point.dist.name == "d4a"})
 
 
 def modality_names() -> list[str]:

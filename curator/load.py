@@ -11,17 +11,16 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 from pydantic import ValidationError
 
-from . import wording
+from . import complaints, wording
 from .catalog import modality_names, recipe_path, recipes
 from .errors import Problem, RecipeError
 from .overrides import apply, override_number
 from .positions import Node, Spot, Text, compose
 from .recipe import Flow, Output, Recipe, Source
-from .recipe_stages import read_stages
+from .recipe_stages import FLOWS, read_stages
 
 
 def load(path: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -76,7 +75,7 @@ def _read(path: str, wanted: Spot | None, chain: tuple[Path, ...], problems: lis
 def _extend(root: Node, parent: Node, chain: tuple[Path, ...], problems: list[Problem]) -> Node | None:
     if not isinstance(parent.value, str) or not parent.value:
         hint = "one recipe extends one other" if isinstance(parent.value, list) else "name a file, or a recipe of `d4a recipes`"
-        problems.append(parent.at.problem(f"`extends` must be text, not {wording.shown(parent)}", hint))
+        problems.append(parent.at.problem(f"`extends` must be text, not {complaints.shown(parent)}", hint))
         return None
     file = _find(parent.value, chain[-1].parent)
     if file.resolve() in [link.resolve() for link in chain]:
@@ -121,7 +120,7 @@ def _instead(file: Path, path: str) -> str:
 def _no_mapping(root: Node, name: str) -> Problem:
     if root.value is None:
         return Problem("the recipe is empty", "`d4a copy quickstart` writes one to start from", name)
-    return root.at.problem(f"a recipe is a mapping, not {wording.shown(root)}", "begin with `name: my-dataset`")
+    return root.at.problem(f"a recipe is a mapping, not {complaints.shown(root)}", "begin with `name: my-dataset`")
 
 
 def _merge(base: Node, over: Node) -> Node:
@@ -141,7 +140,6 @@ def _without(node: Node, *names: str) -> Node:
 
 # ------------------------------------------------------------------------------------------- the recipe's own
 
-_FLOWS = [name for name, info in Recipe.model_fields.items() if Flow in get_args(info.annotation)]
 _MISPLACED = {
     **dict.fromkeys(Flow.model_fields, "put it under `text:` or `image:`"),
     **dict.fromkeys(Source.model_fields, "put it in an entry of `sources:`"),
@@ -155,20 +153,20 @@ def _recipe(root: Node, problems: list[Problem]) -> Recipe | None:
     for flow in _flows(root, problems):
         stages[flow] = read_stages(bare[flow], flow, problems)
         bare[flow] = _without(bare[flow], "stages")
-    bare = {name: node for name, node in bare.items() if name not in _FLOWS or name in modality_names()}
-    place = wording.Place(Node(bare, root.at, root.key), Recipe, extra=("extends",), hints=_MISPLACED)
+    bare = {name: node for name, node in bare.items() if name not in FLOWS or name in modality_names()}
+    place = complaints.Place(Node(bare, root.at, root.key), Recipe, extra=("extends",), hints=_MISPLACED)
     try:
         recipe = Recipe.model_validate_json(json.dumps(place.node.data()), strict=True)
     except ValidationError as error:
-        problems += wording.problems(error, place)
+        problems += complaints.problems(error, place)
         return None
     return recipe.model_copy(update={flow: getattr(recipe, flow).model_copy(update={"stages": specs}) for flow, specs in stages.items()})
 
 
 def _flows(root: Node, problems: list[Problem]) -> list[str]:
     """The flows that are mappings; a recipe without any, or with one that is not installed, is a mistake."""
-    installed = [flow for flow in _FLOWS if flow in modality_names()]
-    given = [(flow, node) for flow in _FLOWS if (node := root.child(flow)) is not None and node.value is not None]
+    installed = [flow for flow in FLOWS if flow in modality_names()]
+    given = [(flow, node) for flow in FLOWS if (node := root.child(flow)) is not None and node.value is not None]
     if not given:
         problems.append(
             root.at.problem("there is nothing to curate", f"add {' or '.join(f'`{flow}:`' for flow in installed)} with its sources")

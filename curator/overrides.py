@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
 
 from . import wording
+from .complaints import shown
 from .errors import Problem
 from .positions import Node, RefusedError, Spot, Text, compose
 from .recipe import Flow, Output, Recipe
-from .recipe_stages import label_of
+from .recipe_stages import FLOWS, label_of
 
 _NAME = "--set "
 _TEXT_STARTS = tuple(">|@`%*&!#?")  # YAML would read structure into these; on a command line they are `>= 1` and `*.jsonl`
@@ -64,15 +64,14 @@ def _steps(root: Node, address: str, name: str, text: str) -> list[_Step]:
     for part in address.split("."):
         steps.append(_Step(part, Spot(name, 0, column, text)))
         column += len(part) + 1
-    flow = steps[0].name in Recipe.model_fields and Flow in get_args(Recipe.model_fields[steps[0].name].annotation)
-    if (flow and (len(steps) == 1 or steps[1].name in Flow.model_fields)) or (steps[0].name in Recipe.model_fields and not flow):
-        return steps
-    return _labelled(root, address, steps)
+    if steps[0].name in FLOWS:
+        return steps if len(steps) == 1 or steps[1].name in Flow.model_fields else _labelled(root, address, steps)
+    return steps if steps[0].name in Recipe.model_fields else _labelled(root, address, steps)
 
 
 def _labelled(root: Node, address: str, steps: list[_Step]) -> list[_Step]:
     """The steps to the stage whose label begins the address (the longest such label), and on to its option."""
-    stages = [(label_of(stage), flow, index) for flow in Recipe.model_fields for index, stage in _stages(root, flow) if label_of(stage)]
+    stages = [(label_of(stage), flow, index) for flow in FLOWS for index, stage in _stages(root, flow) if label_of(stage)]
     length = max((len(label) for label, _, _ in stages if f"{address}.".startswith(f"{label}.")), default=0)
     found = [(flow, index) for label, flow, index in stages if label == address[:length]] if length else []
     if not found:
@@ -97,9 +96,8 @@ def _stages(root: Node, flow: str) -> list[tuple[int, Node]]:
 
 def _meant(address: str, labels: list[str]) -> str:
     """The address with its beginning put right, if something known is close to it."""
-    flows = [name for name, info in Recipe.model_fields.items() if Flow in get_args(info.annotation)]
     known = [*Recipe.model_fields, *(f"output.{name}" for name in Output.model_fields)]
-    known += [f"{flow}.{name}" for flow in flows for name in Flow.model_fields] + labels
+    known += [f"{flow}.{name}" for flow in FLOWS for name in Flow.model_fields] + labels
     parts = address.split(".")
     best = [
         (wording.likeness(head, name), name + address[len(head) :])
@@ -121,7 +119,7 @@ def _put(node: Node, steps: list[_Step], new: Node, done: str) -> Node:
         index = _index(node.value, step, done)
         return replace(node, value=[*node.value[:index], _put(node.value[index], rest, new, path), *node.value[index + 1 :]])
     if not isinstance(node.value, dict | None):
-        raise RefusedError(step.spot.problem(f"`{done}` is {wording.shown(node)} and has nothing below it"))
+        raise RefusedError(step.spot.problem(f"`{done}` is {shown(node)} and has nothing below it"))
     entries = node.value or {}
     child = entries.get(step.name, Node(None, step.spot, step.spot))
     put = _put(child, rest, new, path) if rest else replace(new, key=step.spot)

@@ -25,7 +25,7 @@ def parse_bytes(value: object) -> object:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
-ByteSize = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
+ByteSize = Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)]
 
 
 class Schema(BaseModel):

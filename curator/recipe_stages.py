@@ -11,12 +11,13 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from . import wording
+from . import complaints, wording
 from .errors import D4AError, Problem
 from .positions import Node
-from .recipe import Recipe, StageSpec
+from .recipe import Flow, Recipe, StageSpec
 from .stage import Stage, stage_class, stage_names
 
+FLOWS = [name for name, info in Recipe.model_fields.items() if Flow in get_args(info.annotation)]
 STAGE_KEYS = ("use", "as", "mode")
 LABEL = str(next(item.pattern for item in Recipe.model_fields["name"].metadata if hasattr(item, "pattern")))  # also begins column names
 
@@ -29,7 +30,7 @@ def read_stages(flow_node: Node, flow: str, problems: list[Problem]) -> list[Sta
     if node is None:
         return []
     if not isinstance(node.value, list):
-        problems.append(node.at.problem(f"`{flow}.stages` must be a list, not {wording.shown(node)}", "begin each stage with `- use:`"))
+        problems.append(node.at.problem(f"`{flow}.stages` must be a list, not {complaints.shown(node)}", "begin each stage with `- use:`"))
         return []
     found = [_stage(child, flow, f"{flow}.stages.{index}", problems) for index, child in enumerate(node.value)]
     _check_labels(node.value, problems)
@@ -57,13 +58,15 @@ def _use(node: Node, address: str, problems: list[Problem]) -> Node | None:
     """The node that names the stage."""
     if not isinstance(node.value, dict):
         hint = f"write `- use: {node.value}`" if isinstance(node.value, str) else "write `- use: NAME`, and its options beside it"
-        problems.append(node.at.problem(f"`{address}` must be a mapping, not {wording.shown(node)}", hint))
+        problems.append(node.at.problem(f"`{address}` must be a mapping, not {complaints.shown(node)}", hint))
         return None
     use = node.value.get("use")
     if use is None:
         problems.append(_no_use(node, address))
     elif not isinstance(use.value, str):
-        problems.append(use.at.problem(f"`{address}.use` must be the name of a stage, not {wording.shown(use)}", "`d4a stages` lists them"))
+        problems.append(
+            use.at.problem(f"`{address}.use` must be the name of a stage, not {complaints.shown(use)}", "`d4a stages` lists them")
+        )
         return None
     return use
 
@@ -82,7 +85,7 @@ def _no_use(node: Node, address: str) -> Problem:
 def _kind(use: Node, flow: str, problems: list[Problem]) -> type[Stage] | None:
     """The stage's class; None (and a problem) for a name that is unknown, belongs to another flow or does not load."""
     name, names = str(use.value), stage_names()
-    here = [stage for stage in names if stage.split(".")[0] in _works_on(flow)]
+    here = [stage for stage in names if stage.split(".")[0] in works_on(flow)]
     if name in here:
         try:
             return stage_class(name)
@@ -98,7 +101,7 @@ def _kind(use: Node, flow: str, problems: list[Problem]) -> type[Stage] | None:
     return None
 
 
-def _works_on(flow: str) -> tuple[str, ...]:
+def works_on(flow: str) -> tuple[str, ...]:
     """First words of the names of the stages that a flow takes; a pair has an image and a text."""
     return ("text", "image", "pair") if flow == "pair" else (flow,)
 
@@ -117,7 +120,7 @@ def _label(node: Node, address: str, problems: list[Problem]) -> str:
     if given is not None and not (isinstance(given.value, str) and re.fullmatch(LABEL, given.value)):
         words = wording.type_words(str, Recipe.model_fields["name"].metadata)
         problems.append(
-            given.at.problem(f"`{address}.as` must be {words}, not {wording.shown(given)}", "`as` names the stage in ledger and report")
+            given.at.problem(f"`{address}.as` must be {words}, not {complaints.shown(given)}", "`as` names the stage in ledger and report")
         )
     return label_of(node) or address
 
@@ -128,8 +131,8 @@ def _mode(node: Node, address: str, problems: list[Problem]) -> Any:
         return info.default
     modes = get_args(info.annotation)
     if given.value not in modes:
-        what = f"`{label_of(node) or address}.mode` must be {wording.type_words(info.annotation)}, not {wording.shown(given)}"
-        problems.append(given.at.problem(what, wording.did_you_mean(str(given.value), modes) or wording.described(info)))
+        what = f"`{label_of(node) or address}.mode` must be {wording.type_words(info.annotation)}, not {complaints.shown(given)}"
+        problems.append(given.at.problem(what, wording.did_you_mean(str(given.value), modes) or complaints.described(info)))
     return given.value
 
 
@@ -140,7 +143,7 @@ def _options(node: Node, label: str, kind: type[Stage], problems: list[Problem])
         options = kind.Options.model_validate_json(json.dumps(given), strict=True)
     except ValidationError as error:
         unknown = "`{address}` has no option `{key}`"
-        problems += wording.problems(error, wording.Place(node, kind.Options, label, unknown, STAGE_KEYS[1:], _MISPLACED))
+        problems += complaints.problems(error, complaints.Place(node, kind.Options, label, unknown, STAGE_KEYS[1:], _MISPLACED))
         return None
     # once more: pydantic leaves defaults as they are, and a default of 1 must not differ from a written 1.0
     complete = options.model_dump_json(warnings=False)
