@@ -246,6 +246,7 @@ _SYNTAX = [
     (r"found character '(?P<c>.)' that cannot start", "at", "a value cannot begin with `{c}`", "put the value in quotes"),
     (r"block scalar: expected", "opened", "`>` and `|` begin a block of text", 'quote a condition: ">= 1"'),
     (r"found undefined alias '(?P<c>.*)'", "at", "`*{c}` refers to no anchor", 'quote a text that begins with `*`: "*{c}"'),
+    (r"scanning an (alias|anchor): expected", "opened", "a text that begins with `*` or `&` must be in quotes", "put the value in quotes"),
     (r"quoted scalar: found unexpected end", "opened", "this quote is never closed", "add the closing quote"),
     (r"flow sequence: expected", "opened", "this `[` is never closed", "add `]`, or a comma between two entries"),
     (r"flow mapping: expected", "opened", "this `{{` is never closed", "add `}}`, or a comma between two entries"),
