@@ -138,7 +138,7 @@ def _loading(dataset: Dataset) -> str:
             ("wids", f"`{place}/index.json` (one split), `{flow}/index.json` (all)"),
             ("Megatron Energon", f"the folder `{flow}/`, prepared already"),
             ("NVIDIA DALI", f"`{place}/*.tar` with the `.idx` beside each"),
-            ("pandas, DuckDB", f"`{place}/*.parquet`: key, place in the tar, digest, source, licence, scores"),
+            ("pandas, DuckDB", f"`{place}/*.parquet`: key, place in the tar, digest, source, licence"),
         ],
     )
     return "\n\n".join([*snippets, "The same files serve other readers, with nothing to convert:", readers])
