@@ -129,7 +129,7 @@ def _problem(path: Path, kind: str, item: Any, place: Place) -> Problem:
         keys = next(get_args(kind)[0] for kind in members(parent.annotation) if get_origin(kind) is dict)
         return node.key.problem(f"`{path[-1]}` cannot be a key of `{subject.rpartition('.')[0]}`", f"keys are {type_words(keys)}")
     if kind in ("value_error", "assertion_error"):
-        return node.at.problem(f"`{subject}`: {item['ctx']['error']}", hint)
+        return node.at.problem(f"`{subject}`: {item['ctx']['error']}" if subject else str(item["ctx"]["error"]), hint)
     if kind in ("too_short", "too_long"):
         limit = item["ctx"]["min_length" if kind == "too_short" else "max_length"]
         words = f"{'at least' if kind == 'too_short' else 'at most'} {limit} {'entry' if limit == 1 else 'entries'}"

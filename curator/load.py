@@ -18,7 +18,7 @@ from . import complaints, wording
 from .catalog import modality_names, recipe_path, recipes
 from .errors import Problem, RecipeError
 from .overrides import apply, override_number
-from .positions import Node, Spot, Text, compose
+from .positions import MAX_CHARS, Node, Spot, Text, compose
 from .recipe import Flow, Output, Recipe, Source
 from .recipe_stages import FLOWS, read_stages
 
@@ -34,7 +34,7 @@ def load(path: str, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(problems)
     recipe = _recipe(apply(root, overrides, problems), problems)
     if problems or recipe is None:
-        raise RecipeError(_in_order(problems, path))
+        raise RecipeError(_in_order(problems, root.at.file))
     return recipe
 
 
@@ -46,10 +46,10 @@ def digest(recipe: Recipe) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _in_order(problems: list[Problem], path: str) -> list[Problem]:
+def _in_order(problems: list[Problem], file: str) -> list[Problem]:
     """The recipe's own mistakes first, line by line, then those of what it extends, then those of `--set`."""
     unique = list(dict.fromkeys(problems))
-    return sorted(unique, key=lambda p: (override_number(p.file), p.file != path, p.file, p.line, p.column))
+    return sorted(unique, key=lambda p: (override_number(p.file), p.file != file, p.file, p.line, p.column))
 
 
 # --------------------------------------------------------------------------------------- files and `extends`
@@ -95,7 +95,9 @@ def _find(path: str, folder: Path) -> Path:
 
 def _text(file: Path, path: str, wanted: Spot | None, problems: list[Problem]) -> Text | None:
     try:
-        return Text(str(file), file.read_bytes().decode("utf-8-sig"))
+        if file.stat().st_size <= 4 * MAX_CHARS:  # a data file named by mistake is not read
+            return Text(str(file), file.read_bytes().decode("utf-8-sig"))
+        what, hint = f"{file} has {file.stat().st_size:,} bytes: this is no recipe", ""
     except FileNotFoundError:
         what, hint = f"there is no file {file}", _instead(file, path)
     except IsADirectoryError:

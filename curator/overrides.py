@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from . import wording
 from .complaints import shown
 from .errors import Problem
-from .positions import Node, RefusedError, Spot, Text, compose
+from .positions import Node, RefusedError, Spot, Text, clean, compose, visible
 from .recipe import Flow, Output, Recipe
 from .recipe_stages import FLOWS, label_of
 
@@ -50,12 +50,12 @@ def _set(root: Node, name: str, text: str, problems: list[Problem]) -> Node:
         what, hint = "an override is ADDRESS=VALUE", "for instance `--set output.seed=1`"
         raise RefusedError(Spot(name, 0, 1, text or '""').problem(what, hint))
     new = _value(Text(name, value, text, len(address) + 1), problems)
-    return root if new is None else _put(root, _steps(root, address.rstrip(), name, text), new, "")
+    return root if new is None else _put(root, _steps(root, address.rstrip(), name, visible(text)), new, "")
 
 
 def _value(text: Text, problems: list[Problem]) -> Node | None:
     if text.text.lstrip().startswith(_TEXT_STARTS):
-        return Node(text.text.strip(), text.spot(0), text.spot(0), plain_text=True)
+        return Node(clean(text.text.strip(), text.spot(0), problems), text.spot(0), text.spot(0), plain_text=True)
     return compose(text, problems)
 
 
@@ -127,7 +127,7 @@ def _put(node: Node, steps: list[_Step], new: Node, done: str) -> Node:
 
 
 def _index(entries: list[Node], step: _Step, done: str) -> int:
-    if step.name.isdecimal() and int(step.name) < len(entries):
+    if step.name.isdecimal() and len(step.name) < 9 and int(step.name) < len(entries):
         return int(step.name)
     count = f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}"
     raise RefusedError(step.spot.problem(f"`{done}` has {count}, and no `{step.name}`", "entries are counted from 0"))

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from unicodedata import category
 
 import yaml
 
@@ -21,10 +22,16 @@ MAX_CHARS = 256 * 1024  # of one file, and of one file with its aliases written 
 MAX_DEPTH = 32
 
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML counts as the end of a line
+_KEPT = "\t\r\n\x85\u2028\u2029"
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _WORDS |= {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+
+
+def visible(text: str) -> str:
+    """The text without what a terminal could take for a command."""
+    return "".join(char if char.isprintable() or char in _KEPT else "\ufffd" for char in text)
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,11 @@ class Spot:
 
     def problem(self, what: str, hint: str = "") -> Problem:
         """A mistake at this place."""
-        return Problem(what, hint, self.file, self.line, self.column, self.source)
+        return Problem(visible(what), visible(hint), self.file, self.line, self.column, self.source)
+
+    def row(self) -> str:
+        """The place without its column, for a message about another place."""
+        return f"line {self.line}" if self.line else self.file
 
 
 @dataclass(frozen=True)
@@ -90,13 +101,12 @@ class Text:
 
     @cached_property
     def _lines(self) -> list[str]:
-        # whatever a terminal could take for a command is not shown
-        return _BREAK.split("".join(c if c.isprintable() or c in "\t\r\n\x85\u2028\u2029" else "\ufffd" for c in self.text))
+        return _BREAK.split(visible(self.text))
 
     def spot(self, index: int) -> Spot:
         """The place of the character at `index`."""
         if self.whole:
-            return Spot(self.name, 0, self.offset + index + 1, _BREAK.sub(" ", self.whole))
+            return Spot(self.name, 0, self.offset + index + 1, _BREAK.sub(" ", visible(self.whole)))
         line = bisect_right(self._starts, index)
         return Spot(self.name, line, index - self._starts[line - 1] + 1, self._lines[line - 1])
 
@@ -169,7 +179,7 @@ class _Builder:
         if isinstance(node, yaml.SequenceNode):
             return Node([self.build(child, None, depth + 1) for child in node.value], at, key or at)
         plain = getattr(node, "style", None) is None
-        return Node(scalar(node.value) if plain else self._quoted(node.value, at), at, key or at, plain)
+        return Node(scalar(node.value) if plain else clean(node.value, at, self.problems), at, key or at, plain)
 
     def _mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Node]:
         found: dict[str, Node] = {}
@@ -180,16 +190,19 @@ class _Builder:
             elif key.value == "<<" and key.style is None:
                 self.problems.append(at.problem("merge keys (`<<`) are not read in recipes", hint="write the keys out, or use `extends`"))
             elif key.value in found:
-                first = found[key.value].key.line
-                self.problems.append(at.problem(f"`{key.value}` is given twice (first in line {first})", hint="delete one of the two"))
+                first = found[key.value].key.row()
+                self.problems.append(at.problem(f"`{key.value}` is given twice (first in {first})", hint="delete one of the two"))
             else:
-                found[key.value] = self.build(value, at, depth + 1)
+                found[clean(key.value, at, self.problems)] = self.build(value, at, depth + 1)
         return found
 
-    def _quoted(self, text: str, at: Spot) -> str:
-        if any("\ud800" <= char <= "\udfff" for char in text):
-            self.problems.append(at.problem("half of a surrogate pair is no text"))
-        return text
+
+def clean(text: str, at: Spot, problems: list[Problem]) -> str:
+    """The text; what quotes and command lines can smuggle in, and no file name or JSON can hold, is a mistake and taken out."""
+    bad = [char for char in text if category(char) in ("Cc", "Cs") and char not in "\t\n"]
+    if bad:
+        problems.append(at.problem(f"character U+{ord(bad[0]):04X} has no place in a recipe"))
+    return "".join(char for char in text if char not in bad)
 
 
 def scalar(text: str) -> str | int | float | bool | None:
@@ -210,7 +223,6 @@ def scalar(text: str) -> str | int | float | bool | None:
 
 # -------------------------------------------------------------------------------- syntax errors in plain words
 
-_CANNOT_START = re.compile(r"found character '(.*)' that cannot start any token")
 _NO_SPACE = re.compile(r"[\s{-]*[\w.]+:[^\s/]")
 
 

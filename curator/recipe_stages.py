@@ -160,8 +160,8 @@ def _check_labels(stages: list[Node], problems: list[Problem]) -> None:
         if label not in first:
             first[label] = name
         elif stage.child("as") is None:
-            what = f"`{label}` is used twice (first in line {first[label].at.line})"
+            what = f"`{label}` is used twice (first in {first[label].at.row()})"
             problems.append(name.at.problem(what, "give one of them a label of its own: `as: NAME`"))
         else:
-            what = f"two stages have the label `{label}` (first in line {first[label].at.line})"
+            what = f"two stages have the label `{label}` (first in {first[label].at.row()})"
             problems.append(name.at.problem(what, "labels tell stages apart in ledger and report: choose another"))

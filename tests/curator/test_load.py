@@ -561,11 +561,16 @@ def test_the_caret_stands_under_the_mistake_behind_chinese() -> None:
         "a: " + "9" * 5000,
         "seed: 1e999999999\n",
         "x" * 2_000_000,
+        "x" * 400_000,
+        'extends: "a\\0b"\n',
+        '"\\e[31m": "\\ud800"\n',
     ],
-    ids=["nesting", "aliases", "long-aliases", "digits", "exponent", "size"],
+    ids=["nesting", "aliases", "long-aliases", "digits", "exponent", "file-size", "size", "nul", "escapes"],
 )
 def test_bombs_are_refused_quickly(text: str) -> None:
-    assert said(text)
+    message = said(text, "output.path=*\udcff")
+    assert message
+    assert all(char.isprintable() or char in "\t\n" for char in message)  # nothing speaks to the terminal
 
 
 @settings(max_examples=150, deadline=None)
