@@ -116,11 +116,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def _stage_table(dataset: Dataset, flow: str) -> str:
     counts = dataset.flows[flow]
-    rows = [(f"`{s.label}`", s.entered, s.dropped, s.kept) for s in counts.stages]
-    unreadable = [("unreadable", counts.records, counts.unreadable, counts.records - counts.unreadable)]
-    return f"**{flow}**: {counts.records:,} records in, {counts.kept:,} kept.\n\n" + _table(
-        ["stage", "in", "dropped", "kept"], [*unreadable, *rows]
-    )
+    head = f"**{flow}**: {counts.records:,} records in, {counts.unreadable:,} of them unreadable, {counts.kept:,} kept.\n\n"
+    return head + _table(["stage", "in", "dropped", "kept"], [(f"`{s.label}`", s.entered, s.dropped, s.kept) for s in counts.stages])
 
 
 def _loading(dataset: Dataset) -> str:

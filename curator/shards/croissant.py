@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from .manifest import Dataset, FlowCounts, Shard, by_flow, group_shards
+from .indexes import wids_index
+from .manifest import Dataset, FlowCounts, Shard, by_flow, describe_file, group_shards
 
 MAX_FILE_OBJECTS = 1000
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
@@ -52,12 +53,12 @@ _CONTEXT: Node = {
 
 
 def describe(dataset: Dataset) -> bytes:
-    """The bytes of croissant.json; of `dataset.files` only `<flow>/index.json` is used, for flows of more than MAX_FILE_OBJECTS shards."""
+    """The bytes of croissant.json; `dataset.files` is not looked at, so the manifest can name this file."""
     distribution: list[Node] = []
     record_sets: list[Node] = []
     for flow, shards in by_flow(dataset.shards).items():
         many = len(shards) > MAX_FILE_OBJECTS
-        distribution += [_index_object(dataset, flow)] if many else [_shard_object(shard) for shard in shards]
+        distribution += [_index_object(dataset.name, flow, shards)] if many else [_shard_object(shard) for shard in shards]
         for split, of_split in group_shards(shards, lambda shard: shard.split).items():
             place = f"{flow}/{split}"
             distribution += [_shard_set(place)] if many else []
@@ -97,17 +98,18 @@ def _shard_object(shard: Shard) -> Node:
     }
 
 
-def _index_object(dataset: Dataset, flow: str) -> Node:
+def _index_object(name: str, flow: str, shards: Sequence[Shard]) -> Node:
     path = f"{flow}/index.json"
+    index = describe_file(wids_index(f"{name}/{flow}", shards, flow))
     return {
         "@type": "cr:FileObject",
         "@id": path,
         "name": path,
         "description": "wids index: the sha256 of every shard.",
         "contentUrl": path,
-        "contentSize": f"{dataset.files[path].bytes} B",
+        "contentSize": f"{index.bytes} B",
         "encodingFormat": "application/json",
-        "sha256": dataset.files[path].sha256,
+        "sha256": index.sha256,
     }
 
 

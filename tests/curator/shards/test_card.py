@@ -44,7 +44,7 @@ def test_the_code_in_the_card_runs(small, monkeypatch, capsys) -> None:
 def test_numbers_reasons_and_limits_are_told(small) -> None:
     root, dataset = small
     text = (root / "README.md").read_text()
-    assert "| `text.dedup` | 19 | 3 | 16 |" in text and "| unreadable | 20 | 1 | 19 |" in text
+    assert "| `text.dedup` | 19 | 3 | 16 |" in text and "20 records in, 1 of them unreadable, 16 kept" in text
     assert "| text | `text.dedup` | `duplicate` | 3 |" in text
     assert dataset.recipe_digest in text and dataset.dataset_id in text
     assert "No stage of image, pair, text looked for personal data" in text
