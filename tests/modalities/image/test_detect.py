@@ -1,0 +1,268 @@
+"""image.detect with a real detector on real photographs: boxes, rules, and a worker that must not use the network."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from d4a.curator.columns import fixed_column
+from d4a.curator.errors import MachineError, UsageError
+from d4a.curator.stage import Machine
+from d4a.modalities.image.detect import Detect, DetectOptions, upright
+from d4a.modalities.image.views import parse_view
+from PIL import Image
+from pydantic import ValidationError
+
+MODEL = "package:nudenet/320n.onnx"
+
+
+def boxes_table(*images):
+    """A table of `boxes` and `count`, from lists of (class, confidence, area); None: not measured."""
+    texts = [
+        None if each is None else json.dumps([{"class": n, "confidence": c, "area": a, "box": [0, 0, 1, 1]} for n, c, a in each])
+        for each in images
+    ]
+    return pa.table({"boxes": texts, "count": pa.array([None if each is None else len(each) for each in images], pa.int32())})
+
+
+def judged(table, **rules):
+    """[(reason, value, threshold, detail)], None for the kept."""
+    found = Detect(DetectOptions(**rules)).judge(table)
+    return [
+        None if keep else (found.reasons[found.reason[i]], found.value[i], found.threshold[i], found.detail[i])
+        for i, keep in enumerate(found.keep)
+    ]
+
+
+# ---------------------------------------------------------------------------------------- rules, without a model
+
+
+def test_rules_drop_with_class_count_threshold_and_the_surest_box():
+    table = boxes_table([("person", 0.83, 0.21), ("person", 0.4, 0.6)], [("person", 0.3, 0.05)], [], None)
+    assert judged(table, drop_if={"person": ">= 2"}) == [("has_person", 2, 2, "person 0.83 area 0.21"), None, None, None]
+    sure = {"person": {"count": ">= 1", "confidence": ">= 0.35", "area": ">= 0.5"}}
+    assert judged(table, drop_if=sure) == [("has_person", 1, 1, "person 0.40 area 0.60"), None, None, None]
+
+
+def test_require_drops_what_has_none_or_the_wrong_number():
+    table = boxes_table([("traffic light", 0.9, 0.1)] * 3, [("car", 0.5, 0.1), ("car", 0.4, 0.1)], [], None)
+    assert judged(table, require={"traffic light": "<= 2", "car": ">= 0"})[0] == (
+        "count_of_traffic_light",
+        3,
+        2,
+        "traffic light 0.90 area 0.10",
+    )
+    assert judged(table, require={"traffic light": ">= 1"}) == [
+        None,
+        ("no_traffic_light", 0, 1, "saw 2 car"),
+        ("no_traffic_light", 0, 1, "nothing was found"),
+        None,
+    ]
+
+
+def test_drop_if_can_ask_for_absence():
+    assert judged(boxes_table([("cat", 0.9, 0.1)], []), drop_if={"cat": "== 0"}) == [None, ("no_cat", 0, 0, "nothing was found")]
+
+
+def test_the_first_reason_does_not_depend_on_how_the_recipe_was_ordered():
+    table = boxes_table([("cat", 0.9, 0.1), ("dog", 0.9, 0.1)])
+    assert judged(table, drop_if={"dog": ">= 1", "cat": ">= 1"}) == judged(table, drop_if={"cat": ">= 1", "dog": ">= 1"})
+
+
+def test_without_rules_everything_stays():
+    assert judged(boxes_table([("person", 0.9, 0.9)], [])) == [None, None]
+
+
+def test_a_rule_below_what_is_recorded_is_refused():
+    with pytest.raises(ValidationError, match=r"boxes of confidence 0.1 are not recorded; lower min_confidence, which is 0.25"):
+        DetectOptions(drop_if={"person": {"confidence": ">= 0.1"}})
+    assert DetectOptions(min_confidence=0.05, drop_if={"person": {"confidence": ">= 0.1"}}).min_confidence == 0.05
+
+
+def test_keys_know_the_model_but_not_its_folder():
+    here, there = (DetectOptions(model=f"{folder}/best.pt").of_kind("measure") for folder in ("/home/a", "/home/b"))
+    assert here == there and here["model"] == "best.pt"
+
+
+def test_boxes_go_back_to_the_pixels_of_the_whole_image():
+    names = ("cat", "dog")
+    # 400 x 200 in a letterbox of 320: scaled by 0.8 to 320 x 160, 80 rows of padding above
+    rows = np.array([[32, 88, 64, 104, 0.5, 1], [0, 80, 320, 240, 0.75, 0], [0, 0, 320, 79, 0.9, 0], [-8, 70, 8, 96, 0.75, 1]], np.float32)
+    assert upright(rows, 320, 400, 200, names) == [
+        {"class": "cat", "confidence": 0.75, "area": 1.0, "box": [0.0, 0.0, 400.0, 200.0]},
+        {"class": "dog", "confidence": 0.75, "area": 0.0025, "box": [0.0, 0.0, 10.0, 20.0]},
+        {"class": "dog", "confidence": 0.5, "area": 0.01, "box": [40.0, 10.0, 40.0, 20.0]},
+    ]
+
+
+# ------------------------------------------------------------------------------------------ with a real model
+
+
+def letterbox(picture, side):
+    view = parse_view(f"letterbox{side}").render(picture)
+    return np.frombuffer(view, np.uint8).reshape(side, side, 3)
+
+
+def batch_of(pictures, side):
+    columns = {
+        f"letterbox{side}": fixed_column(np.stack([letterbox(p, side) for p in pictures])),
+        "width": pa.array([p.width for p in pictures], pa.int32()),
+        "height": pa.array([p.height for p in pictures], pa.int32()),
+    }
+    return pa.RecordBatch.from_pydict(columns)
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    pytest.importorskip("nudenet", reason="needs the extra standin")
+    pytest.importorskip("onnxruntime", reason="needs the extra detect")
+    ultralytics = pytest.importorskip("ultralytics", reason="needs the extra detect")
+    bus, zidane = (Image.open(ultralytics.ASSETS / name).convert("RGB") for name in ("bus.jpg", "zidane.jpg"))
+    return [bus, zidane, Image.new("RGB", (100, 300), (90, 120, 90))]
+
+
+def opened(**options):
+    stage = Detect(DetectOptions(model=MODEL, **options))
+    stage.open(stage.prepare(Machine()))
+    return stage
+
+
+@pytest.fixture(scope="module")
+def measured(photographs):
+    return pa.table(opened().measure(batch_of(photographs, 320)))
+
+
+@pytest.mark.models
+def test_faces_are_found_where_they_are(measured, photographs):
+    bus, zidane, empty = (json.loads(text) for text in measured.column("boxes").to_pylist())
+    assert measured.column("count").to_pylist() == [len(bus), len(zidane), 0] and empty == []
+    (face,) = zidane  # the man on the right
+    assert face["class"] == "FACE_MALE" and face["box"] == pytest.approx([898, 129, 167, 157], abs=5)
+    assert {box["class"] for box in bus} == {"FEET_COVERED"}
+    shoes = [(270, 837), (707, 845)]  # seen by eye; each lies in a box of its own
+    assert [sum(x < px < x + w and y < py < y + h for x, y, w, h in (box["box"] for box in bus)) for px, py in shoes] == [1, 1]
+    for picture, boxes in zip(photographs, (bus, zidane), strict=False):
+        for box in boxes:
+            x, y, w, h = box["box"]
+            assert x >= 0 and y >= 0 and x + w <= picture.width + 0.1 and y + h <= picture.height + 0.1
+            assert box["area"] == pytest.approx(w * h / (picture.width * picture.height), abs=2e-4)
+        assert [box["confidence"] for box in boxes] == sorted((box["confidence"] for box in boxes), reverse=True)
+
+
+@pytest.mark.models
+def test_rules_drop_photographs_by_what_is_on_them(measured):
+    assert [each and each[0] for each in judged(measured, drop_if={"FACE_MALE": ">= 1"})] == [None, "has_face_male", None]
+    assert [each and each[0] for each in judged(measured, require={"FEET_COVERED": ">= 1"})][1:] == ["no_feet_covered"] * 2
+
+
+@pytest.mark.models
+def test_the_same_bytes_alone_in_company_and_again(measured, photographs):
+    wanted = measured.column("boxes").to_pylist()
+    stage = opened(batch_size=3)
+    assert [stage.measure(batch_of([p], 320))["boxes"][0].as_py() for p in photographs] == wanted
+    assert stage.measure(batch_of(photographs[::-1] * 2, 320))["boxes"].to_pylist() == wanted[::-1] * 2
+
+
+@pytest.mark.models
+def test_boxes_are_those_of_ultralytics_predict(photographs):
+    from d4a.models import weights
+
+    stage = opened(min_confidence=0.05)
+    squares = [letterbox(p, 320) for p in photographs[:2]]
+    found = stage._detector.detect(np.stack(squares), 0.05, 0.7)
+    weights.quiet_ultralytics()
+    from ultralytics import YOLO
+
+    peer = YOLO(str(weights.locate(MODEL)), task="detect")
+    for square, rows in zip(squares, found, strict=True):
+        result = peer.predict(square[:, :, ::-1], imgsz=320, conf=0.05, iou=0.7, verbose=False)[0].boxes.data.numpy()
+        assert len(rows) > 1
+        np.testing.assert_allclose(rows, result, atol=1e-3)
+
+
+@pytest.mark.models
+def test_a_pt_checkpoint_gives_what_ultralytics_gives(photographs, tmp_path):
+    from d4a.models import weights, yolo
+
+    weights.go_offline()
+    import torch
+    from ultralytics import YOLO
+
+    torch.manual_seed(3)
+    square = letterbox(photographs[0], 320)
+    net = YOLO("yolo11n.yaml")  # random: its boxes mean nothing, but must be the same
+    for layer in net.model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 1.0  # one pass sets the scales, else all boxes are equally unlikely
+    with torch.no_grad():
+        net.model.train()(torch.from_numpy(np.stack([square, square[::-1]])).permute(0, 3, 1, 2) / 255)
+    for branch in net.model.eval().model[-1].cv3:
+        torch.nn.init.normal_(branch[-1].weight, std=0.3)
+    net.save(tmp_path / "random.pt")
+
+    detector = yolo.load(str(tmp_path / "random.pt"), "cpu", 2)
+    assert len(detector.card.names) == 80
+    rows = detector.detect(square[None], 0.25, 0.7)[0]
+    rows[:, :4] = rows[:, :4].clip(0, 320)  # predict() cuts boxes at the border; d4a does so later, at the image's own
+    result = YOLO(tmp_path / "random.pt").predict(square[:, :, ::-1], imgsz=320, conf=0.25, iou=0.7, verbose=False)[0]
+    assert len(rows) > 10
+    np.testing.assert_allclose(rows, result.boxes.data.numpy(), atol=0.01)
+
+
+@pytest.mark.models
+def test_image_size_is_the_models_own_unless_asked_for(photographs):
+    assert Detect(DetectOptions(model=MODEL)).needs == ("letterbox320", "width", "height")
+    assert Detect(DetectOptions(model=MODEL, image_px=640)).needs[0] == "letterbox640"
+    assert Detect(DetectOptions()).needs[0] == "letterbox640"
+
+
+@pytest.mark.models
+def test_unknown_classes_are_found_before_the_run(photographs):
+    with pytest.raises(UsageError, match="knows no class 'face_male'") as caught:
+        opened(drop_if={"face_male": ">= 1"})
+    assert "FACE_MALE" in caught.value.hint
+
+
+@pytest.mark.models
+def test_files_that_are_no_detector_are_one_line(photographs, tmp_path):
+    for name in ("broken.onnx", "broken.pt"):
+        (tmp_path / name).write_bytes(b"not a network")
+        with pytest.raises(MachineError, match="not a") as caught:
+            Detect(DetectOptions(model=str(tmp_path / name))).prepare(Machine())
+        assert "\n" not in caught.value.what
+
+
+WORKER = """
+import socket, sys, json
+def refuse(*_, **__): raise AssertionError("a worker used the network")
+socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
+sys.path[:0] = [{tests!r}]
+from test_detect import MODEL, Detect, DetectOptions, Image, batch_of
+from d4a.curator.stage import Facts
+stage = Detect(DetectOptions(model=MODEL))
+stage.open(Facts(**json.loads(sys.argv[1])))
+print(json.dumps(stage.measure(batch_of([Image.open(p).convert("RGB") for p in sys.argv[2:]], 320))["boxes"].to_pylist()))
+"""
+
+
+@pytest.mark.models
+def test_a_worker_uses_no_network_prints_nothing_and_leaves_home_alone(measured, photographs, tmp_path):
+    import ultralytics
+
+    stage = Detect(DetectOptions(model=MODEL))
+    facts = stage.prepare(Machine())
+    files = [str(ultralytics.ASSETS / name) for name in ("bus.jpg", "zidane.jpg")]
+    program = WORKER.format(tests=str(Path(__file__).parent))
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("YOLO_", "HF_"))} | {
+        "HOME": str(tmp_path),
+        "PYTHONHASHSEED": "7",
+    }
+    facts_json = json.dumps({"numeric": facts.numeric, "local": facts.local})
+    done = subprocess.run([sys.executable, "-c", program, facts_json, *files], capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == measured.column("boxes").to_pylist()[:2] and done.stderr == ""
+    assert not (tmp_path / ".config").exists()
