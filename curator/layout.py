@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from .decide import Verdicts, read_verdicts
@@ -49,7 +50,7 @@ def lay_out(store: Store, evidence: Evidence, decided: list[str], output: Output
     entered = [np.arange(evidence.size), *(np.flatnonzero(read_verdicts(store, evidence.flow, k).kept) for k in decided[:-1])]
     verdicts = read_verdicts(store, evidence.flow, decided[-1])
     kept = np.flatnonzero(verdicts.kept).astype(np.int64)
-    packing = _Packing(evidence, kept, output)
+    packing = _Packing(evidence, kept, output, _values(evidence, entered, kept, sketch=False).drop_columns(["id", "key"]))
     with Folder(folder, fence) as unit:
         pq.write_table(packing.table(), unit.file("pack", ".parquet"), compression="zstd", row_group_size=16_384)
         tables = {
@@ -65,6 +66,7 @@ def lay_out(store: Store, evidence: Evidence, decided: list[str], output: Output
             "kept": len(kept),
             "licences": packing.licences(),
             "suffixes": sorted(packing.sizes),
+            "scores": packing.scores.column_names,
             "unreadable": int((~verdicts.kept & (verdicts.stage == verdicts.code("read"))).sum()),
         }
     return {**unit.manifest, "reused": False}
@@ -93,8 +95,8 @@ def keyed_hashes(purpose: str, seed: int, *columns: list[Any]) -> np.ndarray[Any
 class _Packing:
     """The kept records of a flow: split, order, shard of each, and what Pack needs to write them."""
 
-    def __init__(self, evidence: Evidence, kept: Ints, output: Output) -> None:
-        self._evidence, self._kept, self._output = evidence, kept, output
+    def __init__(self, evidence: Evidence, kept: Ints, output: Output, scores: pa.Table) -> None:
+        self._evidence, self._kept, self._output, self.scores = evidence, kept, output, scores
         flow = evidence.flow
         self._last = len(flow.rounds) - 1
         self.keys: list[str] = evidence.keys.take(pa.array(kept)).to_pylist()
@@ -166,9 +168,17 @@ class _Packing:
             path = f"{self._evidence.flow.name}/{split}/{counts.get(split, 0):06d}.tar"
             counts[split] = counts.get(split, 0) + 1
             members = [[self.keys[i], self.digests[i].as_py().hex(), hashlib.sha256(self.heads[i]).hexdigest()] for i in rows.tolist()]
-            unit = digest("shard", PACK_FORMAT, path, members)
+            scores = hashlib.sha256(self._serialised(rows)).hexdigest()
+            unit = digest("shard", PACK_FORMAT, path, members, scores)
             found.append({"path": path, "split": split, "start": int(start), "count": int(end - start), "unit": unit})
         return found
+
+    def _serialised(self, rows: Ints) -> bytes:
+        """Scores of some records as bytes: they lie beside the shard, so they are part of its key."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.scores.schema) as stream:
+            stream.write_table(self.scores.take(pa.array(rows)).combine_chunks())
+        return bytes(sink.getvalue())
 
     def table(self) -> pa.Table:
         """The pack list, in packing order."""
@@ -182,6 +192,7 @@ class _Packing:
             "head": pa.array(self.heads, pa.binary()),
             **{f"size.{suffix}": pa.array(size) for suffix, size in self.sizes.items()},
             **{name: places.column(name).combine_chunks() for name in places.column_names},
+            **{name: self.scores.column(name) for name in self.scores.column_names},
         }
         return pa.table(columns).take(pa.array(self.order))
 

@@ -16,7 +16,7 @@ from .errors import D4AError
 from .evidence import check_digests, read_payload
 from .plan import FlowPlan
 from .shards.indexes import shard_indexes
-from .shards.manifest import MANIFEST, parse
+from .shards.manifest import MANIFEST, Shard, parse
 from .shards.tar import SamplePlace, TarWriter
 from .store import Folder, Store, committed, data_file
 
@@ -36,8 +36,8 @@ def pack_shard(store: Store, flow: FlowPlan, layout: str, shard: dict[str, Any],
             writer = TarWriter(file)
             places = [writer.add(key, members) for key, members in _samples(store, flow, records)]
             size, sha256 = writer.close()
-        _check_sizes(places, records)
-        described = records.select(["key", "digest", "source", "licence"])
+        _check_sizes(places, records, manifest["suffixes"])
+        described = records.select(["key", "digest", "source", "licence", *manifest["scores"]])
         for suffix, data in shard_indexes(places, described).items():
             unit.file(BESIDE[suffix], suffix).write_bytes(data)
         unit.manifest = {
@@ -76,16 +76,33 @@ def _rows(payload: pa.Table) -> Iterator[dict[str, Any]]:
         yield {name: cell.as_py() for name, cell in zip(payload.column_names, cells, strict=True)}
 
 
-def _check_sizes(places: list[SamplePlace], records: pa.Table) -> None:
-    for suffix, column in ((n[5:], records.column(n).to_pylist()) for n in records.column_names if n.startswith("size.")):
-        for place, expected in zip(places, column, strict=True):
+def _check_sizes(places: list[SamplePlace], records: pa.Table, suffixes: list[str]) -> None:
+    for suffix in suffixes:
+        for place, expected in zip(places, records.column(f"size.{suffix}").to_pylist(), strict=True):
             size = next(part.size for part in place.members if part.suffix == suffix)
             if size != expected:
                 raise D4AError(f"member .{suffix} has {size} bytes where the layout fixed {expected}; this is a defect of d4a", place.key)
 
 
-def packed(store: Store, flow: str, shard: dict[str, Any]) -> dict[str, Any] | None:
-    """What is known of a shard that needs no packing, or None.
+def published_shards(store: Store) -> dict[str, tuple[Shard, dict[str, dict[str, Any]]]]:
+    """unit key -> shard of the published dataset and the files beside it, where all of them are there in full size."""
+    path = store.root / MANIFEST
+    if not path.exists():
+        return {}
+    dataset = parse(path.read_bytes(), str(path))
+    found = {}
+    for shard in dataset.shards:
+        stem = shard.path.removesuffix(".tar")
+        files = {s: dataset.files[stem + s].model_dump() for s in BESIDE if s != ".tar" and stem + s in dataset.files}
+        sizes = {shard.path: shard.bytes, **{stem + suffix: file["bytes"] for suffix, file in files.items()}}
+        whole = all((store.root / p).exists() and (store.root / p).stat().st_size == size for p, size in sizes.items())
+        if whole and len(sizes) == len(BESIDE):
+            found[shard.unit] = shard, files
+    return found
+
+
+def packed(store: Store, flow: str, shard: dict[str, Any], published: dict[str, Any]) -> dict[str, Any] | None:
+    """What is known of a shard that needs no packing, or None. `published` is what `published_shards` gave.
 
     Returns the fields of `manifest.Shard`, `files` (suffix -> {"bytes", "sha256"}) and `folder`: where its files
     wait to be published; None for a shard that the published dataset already holds, unchanged.
@@ -95,20 +112,7 @@ def packed(store: Store, flow: str, shard: dict[str, Any]) -> dict[str, Any] | N
     if manifest is not None:
         files = {suffix: manifest["files"][name] for suffix, name in BESIDE.items() if suffix != ".tar"}
         return {**{k: v for k, v in manifest.items() if k != "files"}, "files": files, "folder": folder}
-    return _published(store, shard)
-
-
-def _published(store: Store, shard: dict[str, Any]) -> dict[str, Any] | None:
-    path = store.root / MANIFEST
-    if not path.exists():
+    if shard["unit"] not in published:
         return None
-    dataset = parse(path.read_bytes(), str(path))
-    stem = shard["path"].removesuffix(".tar")
-    for one in dataset.shards:
-        if (one.path, one.unit) != (shard["path"], shard["unit"]):
-            continue
-        files = {s: dataset.files[stem + s].model_dump() for s in BESIDE if s != ".tar" and stem + s in dataset.files}
-        sizes = {one.path: one.bytes, **{stem + suffix: file["bytes"] for suffix, file in files.items()}}
-        whole = all((store.root / p).exists() and (store.root / p).stat().st_size == size for p, size in sizes.items())
-        return {**one.model_dump(), "files": files, "folder": None} if whole and len(files) == len(BESIDE) - 1 else None
-    return None
+    there, files = published[shard["unit"]]
+    return {**there.model_dump(), "files": files, "folder": None}

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .pack import BESIDE, packed
+from .pack import BESIDE, packed, published_shards
 from .plan import Plan
 from .shards import card, croissant
 from .shards.energon import energon_files, write_sqlite
@@ -30,7 +30,8 @@ def publish(store: Store, plan: Plan, flows: list[Any]) -> tuple[Dataset, bool]:
         dataset = read(store.root)
         if all((store.root / shard.path).exists() for shard in dataset.shards):
             return dataset, False
-    shards = [(flow.name, found) for flow in flows for shard in flow.shards if (found := packed(store, flow.name, shard))]
+    published = published_shards(store)
+    shards = [(flow.name, found) for flow in flows for shard in flow.shards if (found := packed(store, flow.name, shard, published))]
     moves, files = _shard_files(store, shards)
     _tables(store, flows, moves, files)
     dataset = _dataset(plan, flows, [Shard.model_validate(found) for _, found in shards], files)

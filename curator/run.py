@@ -23,7 +23,7 @@ from .engines.local import LocalEngine, Unit
 from .errors import D4AError, MachineError
 from .evidence import Evidence
 from .layout import lay_out, layout_key
-from .pack import pack_shard, packed
+from .pack import pack_shard, packed, published_shards
 from .plan import FlowPlan, Plan, load_plan, make_plan
 from .progress import Reporter
 from .publish import publish
@@ -213,9 +213,10 @@ class Driver:
             )
 
     def _pack(self) -> None:
+        published = published_shards(self.store)
         for flow in self.plan.flows:
             outcome = self.outcomes[flow.name]
-            todo = [s for s in outcome.shards if packed(self.store, flow.name, s) is None]
+            todo = [s for s in outcome.shards if packed(self.store, flow.name, s, published) is None]
             units = [{"kind": "pack", "flow": flow.name, "layout": outcome.layout, "shard": shard} for shard in todo]
             for _ in self._units(f"pack {flow.name}", units, len(outcome.shards) - len(todo)):
                 pass

@@ -1,0 +1,277 @@
+"""The machine end to end: counts that add up, equal bytes, reuse, crashes, and input that misbehaves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pytest
+from small_corpus import write_recipe, write_text_inputs
+
+
+def published(root: Path) -> dict[str, str]:
+    """path -> sha256 of every file whose bytes are promised."""
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and ".d4a" not in path.parts and path.name != "report.html"]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def ledger(root: Path) -> list[dict[str, object]]:
+    return ds.dataset(sorted((root / "ledger").glob("*.parquet"))).to_table().to_pylist()
+
+
+def outcome(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> tuple[Path, int]:
+    return tmp_path / "in", write_text_inputs(tmp_path / "in")
+
+
+def test_every_record_has_one_row_and_the_counts_add_up(tmp_path: Path, inputs: tuple[Path, int], d4a) -> None:
+    source, rows = inputs
+    out = tmp_path / "out"
+    told = outcome(d4a("curate", write_recipe(tmp_path / "r.yaml", source, out), "--json"))
+    table = ledger(out)
+    assert len(table) == rows == told["flows"][0]["records"]
+    assert len({row["id"] for row in table}) == len({row["key"] for row in table}) == rows
+    kept = [row for row in table if row["verdict"] == "kept"]
+    dropped = [row for row in table if row["verdict"] == "dropped"]
+    assert len(kept) + len(dropped) == rows and len(kept) == told["flows"][0]["kept"]
+    assert all(row["stage"] and row["reason"] for row in dropped)
+    assert {row["reason"] for row in dropped} == {"broken_json", "no_text_field", "exact_duplicate", "near_duplicate"}
+    stages = told["flows"][0]["stages"]
+    assert stages[0]["in"] == rows and stages[-1]["kept"] == len(kept)
+    assert all(before["kept"] == after["in"] for before, after in zip(stages, stages[1:], strict=False))
+    assert all(sum(stage["reasons"].values()) == stage["in"] - stage["kept"] for stage in stages)
+    by_key = {row["key"]: row for row in table}
+    for row in dropped:
+        if row["twin"]:
+            assert row["similarity"] >= 0.8 and by_key[row["survivor"]]["verdict"] == "kept"
+
+
+def test_shards_hold_exactly_the_kept_records(tmp_path: Path, inputs: tuple[Path, int], d4a) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    out = tmp_path / "out"
+    d4a("curate", write_recipe(tmp_path / "r.yaml", inputs[0], out))
+    shards = sorted(map(str, out.glob("text/*/*.tar")))
+    assert len(shards) > 5
+    samples = list(webdataset.WebDataset(shards, shardshuffle=False).decode())
+    kept = {row["sample_key"]: row for row in ledger(out) if row["verdict"] == "kept"}
+    assert {sample["__key__"] for sample in samples} == set(kept) and len(samples) == len(kept)
+    for sample in samples:
+        row = kept[sample["__key__"]]
+        assert sample["json"]["key"] == row["key"] and sample["json"]["source"] == row["source"]
+        assert sample["json"]["meta"]["lang"] == "en" and sample["__url__"].endswith(row["shard"])
+    assert "whole" in d4a("verify", out).stdout
+
+
+def test_same_bytes_for_any_workers_hash_seed_and_place(tmp_path: Path, inputs: tuple[Path, int], d4a) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", inputs[0], tmp_path / "a")
+    d4a("curate", recipe, "--workers", 1, env={"PYTHONHASHSEED": "1"})
+    d4a("curate", recipe, "--workers", 2, "--out", tmp_path / "b", env={"PYTHONHASHSEED": "2"})
+    assert len(published(tmp_path / "a")) > 30
+    assert published(tmp_path / "a") == published(tmp_path / "b")
+
+
+def test_a_changed_threshold_scans_nothing_and_equals_a_fresh_run(tmp_path: Path, inputs: tuple[Path, int], d4a) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", inputs[0], tmp_path / "a")
+    first = outcome(d4a("curate", recipe, "--json"))
+    again = outcome(d4a("curate", recipe, "--json"))
+    assert first["flows"][0]["scanned"] > 0 and again["flows"][0]["scanned"] == 0 and not again["published"]
+    strict = outcome(d4a("curate", recipe, "--set", "text.dedup.fuzzy.threshold=0.99", "--json"))
+    assert strict["flows"][0]["scanned"] == 0 and strict["published"]
+    assert strict["flows"][0]["kept"] > first["flows"][0]["kept"]
+    d4a("curate", recipe, "--set", "text.dedup.fuzzy.threshold=0.99", "--out", tmp_path / "b")
+    assert published(tmp_path / "a") == published(tmp_path / "b")
+
+
+def test_an_added_file_scans_only_its_own_partition(tmp_path: Path, inputs: tuple[Path, int], d4a) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", inputs[0], tmp_path / "a")
+    d4a("curate", recipe)
+    (inputs[0] / "part-01b.jsonl").write_text('{"id": "new", "text": "one new record, short as it is"}\n')
+    told = outcome(d4a("curate", recipe, "--json"))
+    assert told["flows"][0]["scanned"] <= 1 + 40 and told["flows"][0]["records"] == inputs[1] + 1
+    d4a("curate", recipe, "--out", tmp_path / "b")
+    assert published(tmp_path / "a") == published(tmp_path / "b")
+
+
+@pytest.mark.parametrize("whole_group", [False, True], ids=["driver", "group"])
+def test_killed_at_any_moment_the_next_run_gives_the_same_bytes(tmp_path: Path, inputs: tuple[Path, int], d4a, whole_group: bool) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", inputs[0], tmp_path / "calm")
+    started = time.monotonic()
+    d4a("curate", recipe, "--workers", 2)
+    length = time.monotonic() - started
+    command = [sys.executable, "-m", "d4a.curator", "curate", str(recipe), "--workers", "2", "--out", str(tmp_path / "rough")]
+    rng = random.Random(int(whole_group))
+    killed = 0
+    for _ in range(6):
+        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(rng.uniform(0.3, 1.0) * length)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL) if whole_group else process.kill()
+            process.wait()
+            killed += 1
+        assert_whole_or_absent(tmp_path / "rough", d4a)
+    d4a("curate", recipe, "--workers", 2, "--out", tmp_path / "rough")
+    assert killed > 0
+    assert published(tmp_path / "calm") == published(tmp_path / "rough")
+
+
+def test_curating_again_and_killed_in_the_middle_never_looks_whole_when_it_is_not(tmp_path: Path, inputs: tuple[Path, int], d4a) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", inputs[0], tmp_path / "a")
+    d4a("curate", recipe)
+    command = [sys.executable, "-m", "d4a.curator", "curate", str(recipe), "--workers", "1"]
+    rng = random.Random(3)
+    for number in range(8):
+        changed = [*command, "--set", f"text.dedup.fuzzy.threshold={0.99 if number % 2 else 0.8}", "--set", f"output.seed={number}"]
+        process = subprocess.Popen(changed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(rng.uniform(0.7, 2.5))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        assert_whole_or_absent(tmp_path / "a", d4a)
+
+
+def assert_whole_or_absent(root: Path, d4a) -> None:
+    if (root / "dataset.json").exists():
+        assert "whole" in d4a("verify", root).stdout
+    else:
+        assert (
+            "interrupted" in d4a("verify", root, code=2).stderr
+            or not root.exists()
+            or "no such dataset" in d4a("verify", root, code=2).stderr
+        )
+
+
+def test_stopped_at_every_step_of_publishing(tmp_path: Path, inputs: tuple[Path, int], d4a) -> None:
+    """A crash between any two renames of the publication is finished by the next run."""
+    recipe = write_recipe(tmp_path / "r.yaml", inputs[0], tmp_path / "calm")
+    d4a("curate", recipe, "--set", "output.seed=7")
+    rough = tmp_path / "rough"
+    program = (
+        "import os, pathlib, sys\n"
+        "from d4a.curator import store\n"
+        "left = int(sys.argv.pop(1))\n"
+        "real = pathlib.Path.replace\n"
+        "def replace(self, target):\n"
+        "    global left\n"
+        "    if store.STATE not in pathlib.Path(target).parts:\n"
+        "        if left == 0: os._exit(9)\n"
+        "        left -= 1\n"
+        "    return real(self, target)\n"
+        "pathlib.Path.replace = replace\n"
+        "from d4a.curator.cli import main\n"
+        "main()\n"
+    )
+    for left in (0, 1, 5, 20, 10_000):
+        d4a("curate", recipe, "--out", rough)
+        command = [sys.executable, "-c", program, str(left), "curate", str(recipe), "--out", str(rough), "--set", "output.seed=7"]
+        code = subprocess.run(command, capture_output=True, timeout=100).returncode
+        assert code == (0 if left == 10_000 else 9)
+        assert (rough / "dataset.json").exists() == (left == 10_000)
+        d4a("curate", recipe, "--out", rough, "--set", "output.seed=7")
+        assert published(rough) == published(tmp_path / "calm")
+
+
+def test_two_runs_on_one_output(tmp_path: Path, inputs: tuple[Path, int], d4a) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", inputs[0], tmp_path / "a")
+    command = [sys.executable, "-m", "d4a.curator", "curate", str(recipe)]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "a/.d4a/run").exists():
+        time.sleep(0.01)
+    refused = d4a("curate", recipe, code=1)
+    assert "another run works on this dataset: process" in refused.stderr
+    assert first.wait() == 0
+
+
+def test_the_output_folder_must_be_ours(tmp_path: Path, inputs: tuple[Path, int], d4a) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", inputs[0], inputs[0])
+    before = published(inputs[0])
+    assert "holds files that are not d4a's" in d4a("curate", recipe, code=2).stderr
+    assert published(inputs[0]) == before
+
+
+@pytest.mark.parametrize("change", ["edited", "vanished"])
+def test_a_source_that_changes_between_scan_and_pack(tmp_path: Path, inputs: tuple[Path, int], d4a, change: str) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", inputs[0], tmp_path / "a")
+    victim = inputs[0] / "part-00.jsonl"
+    program = (
+        "import pathlib, sys\n"
+        "from d4a.curator import run\n"
+        "victim = pathlib.Path(sys.argv.pop(1))\n"
+        "real = run.Driver._lay_out\n"
+        "def lay_out(self, flow):\n"
+        "    real(self, flow)\n"
+        + ("    victim.unlink()\n" if change == "vanished" else "    victim.write_text(victim.read_text().replace('river', 'RIVER'))\n")
+        + "run.Driver._lay_out = lay_out\n"
+        "from d4a.curator.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(victim), "curate", str(recipe)], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1 and "1 source files changed or vanished since the scan: part-00.jsonl" in done.stderr
+    assert not (tmp_path / "a/dataset.json").exists()
+    told = outcome(d4a("curate", recipe, "--json"))
+    assert told["published"] and told["flows"][0]["scanned"] <= 40
+
+
+def test_repeated_ids_stay_apart(tmp_path: Path, d4a) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    texts = ["one text about rivers", "another text about stones", "a third text about bridges", "a fourth about gardens"]
+    ids = ["a", "a", "a~2", "a"]
+    (source / "x.jsonl").write_text("".join(json.dumps({"id": i, "text": t}) + "\n" for i, t in zip(ids, texts, strict=True)))
+    d4a("curate", write_recipe(tmp_path / "r.yaml", source, tmp_path / "a"))
+    assert [row["key"] for row in ledger(tmp_path / "a")] == ["a", "a~3", "a~2", "a~4"]
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path: Path, inputs: tuple[Path, int], d4a) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(small)], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        recipe = write_recipe(tmp_path / "r.yaml", inputs[0], small / "a")
+        done = d4a("curate", recipe, "--workers", 2, code=1)
+        assert "the disk is full" in done.stderr and not (small / "a/dataset.json").exists()
+        subprocess.run(["mount", "-o", "remount,size=100M", str(small)], check=True)
+        d4a("curate", recipe)
+        d4a("curate", recipe, "--out", tmp_path / "b")
+        assert published(small / "a") == published(tmp_path / "b")
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+def test_limit_takes_the_first_records_whatever_the_workers(tmp_path: Path, inputs: tuple[Path, int], d4a) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", inputs[0], tmp_path / "a")
+    d4a("curate", recipe, "--limit", 50, "--workers", 1)
+    d4a("curate", recipe, "--limit", 50, "--workers", 2, "--out", tmp_path / "b")
+    assert len(ledger(tmp_path / "a")) == 50 and published(tmp_path / "a") == published(tmp_path / "b")
+    d4a("curate", recipe)
+    assert len(ledger(tmp_path / "a")) == inputs[1]
+
+
+def test_a_unit_can_be_run_by_itself(tmp_path: Path, inputs: tuple[Path, int], d4a) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", inputs[0], tmp_path / "a")
+    d4a("curate", recipe)
+    steps = tmp_path / "a/.d4a/steps/scan-text.jsonl"
+    before = published(tmp_path / "a")
+    assert json.loads(d4a("run-unit", steps, 0).stdout) == {"records": 0}
+    assert published(tmp_path / "a") == before
+
+
+def test_more_unreadable_records_than_the_recipe_allows(tmp_path: Path, d4a) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/x.jsonl").write_text("not json\n" * 9 + '{"text": "good"}\n')
+    done = d4a("curate", write_recipe(tmp_path / "r.yaml", tmp_path / "in", tmp_path / "a"), code=1)
+    assert "9 of 10 records cannot be read (broken_json 9); the recipe allows 50%" in done.stderr
