@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from .errors import Problem
-from .positions import Node
+from .positions import Node, Spot
 from .wording import NAME_WORDS, Slot, close_names, did_you_mean, is_list, is_size, listed, members, type_words
 
 Path = tuple[str | int, ...]
@@ -129,12 +129,19 @@ def _problem(path: Path, kind: str, item: Any, place: Place) -> Problem:
         keys = next(get_args(kind)[0] for kind in members(parent.annotation) if get_origin(kind) is dict)
         return node.key.problem(f"`{path[-1]}` cannot be a key of `{subject.rpartition('.')[0]}`", f"keys are {type_words(keys)}")
     if kind in ("value_error", "assertion_error"):
-        return node.at.problem(f"`{subject}`: {item['ctx']['error']}" if subject else str(item["ctx"]["error"]), hint)
+        at = _overridden(node) or node.at
+        return at.problem(f"`{subject}`: {item['ctx']['error']}" if subject else str(item["ctx"]["error"]), hint)
     if kind in ("too_short", "too_long"):
         limit = item["ctx"]["min_length" if kind == "too_short" else "max_length"]
         words = f"{'at least' if kind == 'too_short' else 'at most'} {limit} {'entry' if limit == 1 else 'entries'}"
         return node.at.problem(f"`{subject}` must have {words}, not {item['ctx']['actual_length']}", hint)
     return node.at.problem(f"`{subject}` must be {slot.words()}, not {shown(node)}", advice(node, slot) or hint)
+
+
+def _overridden(node: Node) -> Spot | None:
+    """Where a `--set` changed something in a value: when parts of it do not agree, that is the likely place."""
+    inner = node.value.values() if isinstance(node.value, dict) else node.value if isinstance(node.value, list) else []
+    return next((spot for child in inner if (spot := _overridden(child))), node.key if node.key.line == 0 else None)
 
 
 def _unknown(key: str, node: Node, parent: Slot, subject: str, place: Place) -> Problem:

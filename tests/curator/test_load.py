@@ -244,6 +244,13 @@ def test_mistakes_in_overrides() -> None:
             hint: stages here: `text.acme.toxicity`, `text.acme.list`""")
 
 
+def test_options_that_do_not_agree_are_shown_where_the_last_one_was_set() -> None:
+    assert said(GOOD, "name=x", "text.acme.toxicity.variant=exact", "text.acme.toxicity.model.weights=w.pt") == dedent("""\
+        --set 2: `text.acme.toxicity`: the exact variant uses no model
+            text.acme.toxicity.variant=exact
+                               ^""")
+
+
 def test_a_label_in_two_places_must_be_addressed_by_path() -> None:
     twice = GOOD.replace("output:", "image:\n  sources: [{path: p}]\n  stages: [{use: image.acme.faces, as: text.acme.list}]\noutput:")
     assert "write `text.stages.1.file` or `image.stages.0.file`" in said(twice, "text.acme.list.file=x")

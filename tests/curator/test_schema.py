@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from d4a.curator.catalog import recipes
+from d4a.curator.catalog import recipe_path, recipes
 from d4a.curator.load import load
 from d4a.curator.schema import recipe_schema
 from foreign_stages import installed
@@ -38,8 +38,9 @@ def valid(text: str, schema: dict[str, Any]) -> bool:
 
 
 def test_the_committed_schema_is_the_generated_one(schema: dict[str, Any]) -> None:
-    committed = Path(recipes()[0].path.parent, "recipe.schema.json")
-    committed = committed if committed.is_file() else committed.parent.parent / committed.name
+    quickstart = recipe_path("quickstart")
+    assert quickstart is not None
+    committed = quickstart.with_name("recipe.schema.json")
     assert json.loads(committed.read_text(encoding="utf-8")) == schema, "run: python -m d4a.curator.schema > configs/recipe.schema.json"
     jsonschema.Draft202012Validator.check_schema(schema)
 
