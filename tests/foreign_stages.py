@@ -27,7 +27,7 @@ class ToxicityOptions(Options):
     max_score: float = judge(1, "Highest score that stays [0 to 1].", ge=0, le=1)
     words: list[str] = measure([], "Words that count.")
     min_words: int | None = judge(5, "Fewest words; null switches the rule off [words].", ge=0)
-    cut: float | list[float] = measure(0.5, "One cut, or one a language.")
+    cut: float | list[float] = measure(1, "One cut, or one a language.")
     model: Model | None = measure(None, "A network in place of the table.")
     window: ByteSize = measure(2**20, "Read at a time.")
 

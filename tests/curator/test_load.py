@@ -75,7 +75,7 @@ def test_options_come_out_complete_and_checked() -> None:
         "max_score": 0.5,
         "words": [],
         "min_words": 5,
-        "cut": 0.5,
+        "cut": 1.0,
         "model": None,
         "window": 2 * 2**20,
     }
@@ -101,6 +101,11 @@ def test_digest_is_of_what_is_said_and_not_of_how() -> None:
 def test_a_default_of_one_is_a_written_one_point_zero() -> None:
     plain = GOOD.replace(", max_score: 0.5", "")
     assert digest(load(write(plain))) == digest(load(write(GOOD.replace("0.5", "1.0")))) == digest(load(write(GOOD.replace("0.5", "1"))))
+    assert (
+        digest(load(write(GOOD)))
+        == digest(load(write(GOOD.replace("0.5", "0.5, cut: 1.0"))))
+        == digest(load(write(GOOD.replace("0.5", "0.5, cut: 1"))))
+    )
 
 
 def test_yaml_reads_words_and_numbers_as_they_look() -> None:
@@ -391,12 +396,12 @@ VALUES = {
         r.yaml:6:44: `text.acme.toxicity.cut.1` must be a number, not "high"
                 - {use: text.acme.toxicity, cut: [0.1, high]}
                                                        ^
-            hint: One cut, or one a language (default 0.5)""",
+            hint: One cut, or one a language (default 1)""",
     "{use: text.acme.toxicity, cut: {en: 1}}": """\
         r.yaml:6:38: `text.acme.toxicity.cut` must be a number or a list of numbers, not a mapping
                 - {use: text.acme.toxicity, cut: {en: 1}}
                                                  ^
-            hint: One cut, or one a language (default 0.5)""",
+            hint: One cut, or one a language (default 1)""",
     "{use: text.acme.toxicity, model: w.pt}": """\
         r.yaml:6:40: `text.acme.toxicity.model` must be a mapping (weights, layers), or null, not "w.pt"
                 - {use: text.acme.toxicity, model: w.pt}
