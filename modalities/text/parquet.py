@@ -1,0 +1,169 @@
+"""Parquet -> records, row group by row group; the batch size follows the size of the rows, so memory stays bounded.
+
+Columns other than text and id go to `meta` as JSON. What JSON has no type for is written as text: times,
+durations and decimals as Arrow prints them, binary as base64.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ...curator.recipe import Source
+from .rows import BATCH_BYTES, BATCH_RECORDS, MAX_RECORD_BYTES, SCHEMA, Rows, one_row
+
+_PAGE_BUFFER_BYTES = 1 << 20
+
+
+def read_parquet(path: str, source: Source) -> Iterator[pa.RecordBatch]:
+    """All rows as reader batches; `line` is the row number. Raises OSError when the file cannot be opened."""
+    row = 0
+    with pa.OSFile(path) as file:
+        try:
+            for batch in _batches(file, source):
+                yield _convert(batch, row, source)
+                row += batch.num_rows
+        except _ColumnError as missing:
+            yield one_row(*missing.args)
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            yield one_row("broken_parquet", f"{row} rows before it; {_first_line(error)}")
+        else:
+            if row == 0:
+                yield one_row("empty_file", "no row")
+
+
+class _ColumnError(Exception):
+    """Reason and detail for a table without a text column."""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+def _batches(file: Any, source: Source) -> Iterator[pa.RecordBatch]:
+    table = pq.ParquetFile(file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False)
+    schema = table.schema_arrow
+    if source.text_field not in schema.names:
+        raise _ColumnError("no_text_column", f"columns: {', '.join(schema.names)}")
+    kind = schema.field(source.text_field).type
+    if not _is_text(kind):
+        raise _ColumnError("text_not_a_string", f"column {source.text_field}: {kind}")
+    for index in range(table.metadata.num_row_groups):
+        group = table.metadata.row_group(index)
+        size = max(1, group.total_byte_size // max(1, group.num_rows))
+        yield from table.iter_batches(max(1, min(BATCH_RECORDS, BATCH_BYTES // size)), row_groups=[index], use_threads=False)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary))
+
+
+def _convert(batch: pa.RecordBatch, first: int, source: Source) -> pa.RecordBatch:
+    """A table's batch as a reader batch; rows that Arrow or JSON cannot take are looked for by halving."""
+    try:
+        return _records(batch, first, source)
+    except (pa.ArrowInvalid, ValueError, TypeError) as error:
+        if batch.num_rows == 1:
+            return _refused(batch, first, source, error)
+    half = batch.num_rows // 2
+    halves = [_convert(batch.slice(0, half), first, source), _convert(batch.slice(half), first + half, source)]
+    return pa.Table.from_batches(halves).combine_chunks().to_batches()[0]
+
+
+def _records(batch: pa.RecordBatch, first: int, source: Source) -> pa.RecordBatch:
+    text = _text(batch.column(source.text_field))
+    ident = _ids(batch, source)
+    rest = [name for name in batch.schema.names if name != source.text_field and (name != source.id_field or ident is None)]
+    reason, detail = _problems(text)
+    readable = reason.is_null()
+    nothing = pa.scalar(None, pa.large_string())
+    columns = [
+        pc.if_else(readable, text, nothing),
+        pc.if_else(readable, _meta(batch.select(rest)), nothing),
+        pa.array(range(first, first + batch.num_rows), pa.int64()),
+        pa.nulls(batch.num_rows, pa.string()) if ident is None else ident,
+        reason,
+        detail,
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+
+
+def _problems(text: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Reason and detail for cells that are null or over the limit; null for the others."""
+    size = pc.binary_length(text)
+    absent, long = text.is_null(), pc.greater(size, MAX_RECORD_BYTES).fill_null(False)
+    fine = pa.scalar(None, pa.string())
+    reason = pc.if_else(absent, "text_not_a_string", pc.if_else(long, "text_too_long", fine))
+    length = pc.binary_join_element_wise(size.cast(pa.string()), f"bytes; the limit is {MAX_RECORD_BYTES}", " ")
+    return reason, pc.if_else(absent, "null", pc.if_else(long, length, fine))
+
+
+def _text(column: pa.Array) -> pa.Array:
+    """A column as large_string. Raises ArrowInvalid where it is no UTF-8, which Parquet does not promise."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return column.cast(pa.large_binary()).cast(pa.large_string())
+
+
+def _ids(batch: pa.RecordBatch, source: Source) -> pa.Array | None:
+    """The id column as strings; None where there is none, or one of another type."""
+    if source.id_field not in batch.schema.names or source.id_field == source.text_field:
+        return None
+    column = batch.column(source.id_field)
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return column.cast(kind).cast(pa.string())
+    return _text(column).cast(pa.string()) if pa.types.is_string(kind) or pa.types.is_large_string(kind) else None
+
+
+def _meta(batch: pa.RecordBatch) -> pa.Array:
+    """The columns as one column of JSON objects; null where there are none."""
+    if batch.num_columns == 0:
+        return pa.nulls(batch.num_rows, pa.large_string())
+    values = zip(*(column.cast(_plain(column.type)).to_pylist() for column in batch.columns), strict=True)
+    objects = [orjson.dumps(dict(zip(batch.schema.names, row, strict=True)), default=_as_text) for row in values]
+    return pa.array(objects, pa.large_binary()).view(pa.large_string())
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type with text for all that JSON has no type for: Arrow's own text does not depend on installed packages."""
+    if pa.types.is_temporal(kind) or pa.types.is_decimal(kind):
+        return pa.string()
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_plain(field.type)) for field in kind])
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    return kind
+
+
+def _as_text(value: Any) -> str:
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+
+
+def _refused(batch: pa.RecordBatch, line: int, source: Source, error: Exception) -> pa.RecordBatch:
+    rows = Rows()
+    try:
+        _text(batch.column(source.text_field))
+        rows.refuse("unreadable_meta", _first_line(error), line)
+    except pa.ArrowInvalid:
+        raw = batch.column(source.text_field).cast(pa.large_binary())[0].as_py()
+        rows.refuse("invalid_utf8", f"byte {_first_bad_byte(raw)}", line)
+    return rows.take()
+
+
+def _first_bad_byte(raw: bytes) -> int:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(raw)
