@@ -1,0 +1,43 @@
+"""Compiling loops for the CPU with Numba.
+
+One place for the policy: no interpreter lock, one thread (workers are processes), machine code cached beside
+the source, or in the user's cache folder where that is read-only. A kernel is compiled at its first call, not
+at import; give it arguments of one set of types only, because two processes that cache two versions of one
+kernel at the same moment can mix them up, while two that cache the same one do no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(function: F) -> F:
+    """Compile a function that Python calls; cached on disk."""
+    return cast(F, numba.njit(nogil=True, cache=True)(function))
+
+
+def part(function: F) -> F:
+    """Compile a function that kernels call; it becomes part of theirs.
+
+    The cache does not follow it into other files: after an edit of a part, caches of kernels elsewhere are stale.
+    """
+    return cast(F, numba.njit(nogil=True)(function))
+
+
+def _trailing_zeros(typing_context: Any, word: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], context.get_constant(types.boolean, False))
+
+    return types.uint64(types.uint64), generate
+
+
+# zero bits below the lowest one bit of a word, 64 for 0: one instruction, for use in kernels
+trailing_zeros = cast(Callable[[np.uint64], np.uint64], intrinsic(_trailing_zeros))
