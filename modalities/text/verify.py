@@ -1,0 +1,75 @@
+"""The exact similarity of many pairs of texts, read back from the payload in bounded memory.
+
+Pairs are taken one connected group of texts at a time, so that as a rule each text is read and shingled once;
+storing every text's shingles in the scan would make that certain and would cost more than the text itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ...curator.backends.cpu import kernel, part
+from ...curator.stage import Entered, Floats, Ints
+from .fss import jaccard, shingle_sets
+from .tokens import tokenise
+
+TEXT_BYTES = 128 * 2**20  # text in memory at a time; shingles take about 1.5 times as much
+
+
+def exact_similarity(entered: Entered, a: Ints, b: Ints, ngram: int, text_bytes: int = TEXT_BYTES) -> Floats:
+    """(p,) float64: Jaccard similarity of the shingle sets of records a[k] and b[k]."""
+    found = np.empty(len(a), np.float64)
+    sizes = entered.column("payload_bytes").to_numpy()
+    for pairs in portions(a, b, sizes, text_bytes):
+        records, local = np.unique(np.concatenate([a[pairs], b[pairs]]), return_inverse=True)
+        sets = shingle_sets(tokenise(entered.payload(records)), ngram)
+        found[pairs] = jaccard(sets, local[: len(pairs)], local[len(pairs) :])
+    return found
+
+
+def portions(a: Ints, b: Ints, sizes: Ints, text_bytes: int) -> Iterator[Ints]:
+    """Indices of pairs, a portion at a time, whose records have at most `text_bytes` together (one pair may have more)."""
+    if not len(a):
+        return
+    group = np.arange(len(sizes), dtype=np.int64)
+    _connect(a, b, group)
+    order = np.lexsort((b, a, group[a]))
+    portion = np.empty(len(a), np.int64)
+    _fill(a[order], b[order], sizes.astype(np.int64), text_bytes, portion)
+    yield from np.split(order, np.flatnonzero(np.diff(portion)) + 1)
+
+
+@kernel
+def _connect(a: Ints, b: Ints, group: Ints) -> None:
+    """Give all records of a connected component its least index."""
+    for k in range(a.size):
+        x, y = _root(group, a[k]), _root(group, b[k])
+        group[max(x, y)] = min(x, y)
+    for record in range(group.size):
+        group[record] = group[group[record]]  # its parent is smaller, hence a root by now
+
+
+@part
+def _root(group: Ints, record: int) -> int:
+    while group[record] != record:
+        group[record] = group[group[record]]
+        record = group[record]
+    return record
+
+
+@kernel
+def _fill(a: Ints, b: Ints, sizes: Ints, text_bytes: int, portion: Ints) -> None:
+    """Number the pairs by portion: a new one begins where the records seen in it would exceed text_bytes."""
+    seen = np.full(sizes.size, -1, np.int64)
+    number, held = 0, 0
+    for k in range(a.size):
+        more = (sizes[a[k]] if seen[a[k]] != number else 0) + (sizes[b[k]] if seen[b[k]] != number else 0)
+        if held and held + more > text_bytes:
+            number += 1
+            held = 0
+            more = sizes[a[k]] + sizes[b[k]]
+        held += more
+        seen[a[k]] = seen[b[k]] = number
+        portion[k] = number
