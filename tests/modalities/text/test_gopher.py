@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from d4a.curator.stage import Judgement
+from d4a.modalities.text.gopher import GopherOptions, GopherQuality
+from d4a.modalities.text.unicode import LETTER, RUN, SOLO, SPACE, table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
+
+
+def properties(char: str) -> int:
+    index, entries = table()
+    code = ord(char)
+    return int(entries[int(index[code >> 7]) * 128 + (code & 127)])
+
+
+def words_and_symbols(text: str) -> tuple[list[str], int]:
+    """The words of a text and the number of its symbols, by the definition."""
+    words, symbols, held = [], 0, ""  # held: the run since the last white space or solo character
+    for char in text + " ":
+        kind = properties(char)
+        if not kind & (SPACE | SOLO):
+            held += char
+            continue
+        places = [k for k, c in enumerate(held) if properties(c) & RUN] or [len(held)]
+        word, outside = held[places[0] : places[-1] + 1], [held[: places[0]], held[places[-1] + 1 :]]
+        symbols += sum(c != "." or part[k - 1 : k] != "." for part in outside for k, c in enumerate(part))
+        words += [word] if word else []
+        words += [char] if kind & SOLO else []
+        held = ""
+    return words, symbols
+
+
+def ratio(part: float, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def by_hand(text: str) -> dict[str, float | None]:
+    """The values of a text, by the definition in the stage's documentation."""
+    words, symbols = words_and_symbols(text)
+    lines = text.splitlines()
+    return {
+        "words": len(words),
+        "mean_word_length": ratio(sum(map(len, words)), len(words)),
+        "hashes_per_word": ratio(text.count("#"), len(words) + symbols),
+        "ellipses_per_word": ratio(text.count("...") + text.count("…"), len(words) + symbols),
+        "bullet_lines": ratio(sum(line.lstrip().startswith(("•", "-")) for line in lines), len(lines)),
+        "ellipsis_lines": ratio(sum(line.rstrip().endswith(("...", "…")) for line in lines), len(lines)),
+        "alpha_words": ratio(sum(any(properties(c) & LETTER for c in word) for word in words), len(words) + symbols),
+        "stop_words": len(STOP_WORDS & set(words)),
+    }
+
+
+def measure(*texts: str) -> pa.Table:
+    return pa.table(GopherQuality(GopherOptions()).measure(pa.record_batch({"text": pa.array(texts, pa.large_string())})))
+
+
+def judge(text: str, **options: float | None) -> str:
+    """The reason for which a text is dropped, or "kept"."""
+    verdict: Judgement = GopherQuality(GopherOptions(**options)).judge(measure(text))
+    return "kept" if verdict.keep[0] else verdict.reasons[verdict.reason[0]]
+
+
+SPACES = ["\n", "\r\n", "\r", " ", "\t", "\x0b", "\x0c", "\x1c", "\x1f", "\x85", "\u2028", "\u2029", "\u3000", "\u200b"]
+SYMBOLS = ["...", "…", ".", "#", "- ", "• ", "_", "😀"]
+WORDS = ["the ", "that", " with ", "be", "and\n", "Have", "12", "汉字", "ไทย", "é", "Ж", "don't", "a-b"]
+PIECES = st.one_of(
+    *(st.sampled_from(pieces) for pieces in (SPACES, SYMBOLS, WORDS)),
+    st.text(st.characters(codec="utf-8"), max_size=3),
+    st.text("abcdefghij", min_size=5, max_size=20),
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(st.lists(PIECES, max_size=30).map("".join), min_size=1, max_size=3))
+def test_values_are_those_of_the_definition(texts: list[str]) -> None:
+    assert measure(*texts).to_pylist() == [by_hand(text) for text in texts]
+
+
+def test_values_of_real_lines() -> None:
+    lines = Path(argparse.__file__).read_text(encoding="utf-8").splitlines(keepends=True)
+    texts = ["".join(lines[k : k + 40]) for k in range(0, len(lines), 40)]
+    assert measure(*texts).to_pylist() == [by_hand(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "The cat sat on the mat. The cat sat on the mat!",
+            {"words": 12, "mean_word_length": 2.83333333, "alpha_words": 12 / 14, "stop_words": 1},
+        ),
+        (
+            "# NASA and ESA say 42...\nplain line…\nlast one {x}\n",
+            {"words": 10, "hashes_per_word": 1 / 15, "ellipses_per_word": 2 / 15, "ellipsis_lines": 0.66666667, "alpha_words": 0.6},
+        ),
+        ("• one item\n– two items\n- three 123\nEnable JavaScript now! javascript\n", {"bullet_lines": 0.5, "words": 10}),
+        ("dup line\ndup line\nunique\n\n- b1\n* b2\nends…\nends...", {"bullet_lines": 1 / 8, "ellipsis_lines": 2 / 8}),
+        ("the be to of and that have with The HAVE", {"stop_words": 8}),
+        ("今天天气很好,我们去公园。", {"words": 11, "mean_word_length": 1.0, "alpha_words": 11 / 13}),
+        ("......", {"words": 0, "mean_word_length": None, "ellipses_per_word": 2.0, "ellipsis_lines": 1.0, "alpha_words": 0.0}),
+        ("", {"words": 0, "mean_word_length": None, "hashes_per_word": None, "bullet_lines": None, "alpha_words": None, "stop_words": 0}),
+    ],
+)
+def test_known_answers(text: str, expected: dict[str, float | None]) -> None:
+    found = measure(text).to_pylist()[0]
+    for name, value in expected.items():
+        assert found[name] == (None if value is None else pytest.approx(value, abs=1e-8)), name
+
+
+GOOD = "It is the custom of people to have a look at what they buy. " * 5
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (GOOD, "kept"),
+        ("the ending of " * 16 + "it", "too_few_words"),
+        ("the ending of " * 16 + "it is", "kept"),
+        ("it is of an ox and we go to it " * 6, "words_too_short"),
+        ("the internationalisation of institutionalisation " * 20, "words_too_long"),
+        (GOOD + "# " * 9, "too_many_hashes"),
+        (GOOD + "… " * 9, "too_many_ellipses"),
+        ("- " + GOOD.replace(". ", ".\n- "), "too_many_bullet_lines"),
+        (GOOD.replace(". ", "...\n"), "too_many_ellipsis_lines"),
+        (GOOD + "1234 " * 13, "too_few_alpha_words"),
+        (GOOD + "1234 " * 12, "kept"),
+        (GOOD.replace("the ", "a ").replace("of ", "from ").replace("to ", "into "), "too_few_stop_words"),
+    ],
+)
+def test_every_rule_gives_its_reason(text: str, reason: str) -> None:
+    assert judge(text) == reason
+
+
+def test_a_word_limit_is_inclusive_and_can_be_moved() -> None:
+    text = "the ending of " * 20
+    assert judge(text, max_words=60) == "kept"
+    assert judge(text, max_words=59) == "too_many_words"
+
+
+def test_chinese_passes_once_the_rules_for_spaced_english_are_off() -> None:
+    text = "今天天气很好,我们去公园散步,看见很多花和树。" * 6
+    assert judge(text) == "words_too_short"
+    assert judge(text, min_mean_word_length=None, min_stop_words=None) == "kept"
+
+
+def test_every_rule_can_be_switched_off() -> None:
+    off = dict.fromkeys(GopherOptions.model_fields)
+    assert judge("# ... - 1", **off) == "kept"
+
+
+def test_null_text_is_measured_as_empty_and_slices_are_read_where_they_are() -> None:
+    texts = pa.array(["x" * 50, None, "the first line\n- and a second", "z"], pa.large_string()).slice(1, 2)
+    found = pa.table(GopherQuality(GopherOptions()).measure(pa.record_batch({"text": texts})))
+    assert found.to_pylist() == [by_hand(""), by_hand("the first line\n- and a second")]
+    assert found.schema.types == [value.type for value in GopherQuality.values]
+    assert found.schema.names == [value.name for value in GopherQuality.values]
+
+
+def test_long_words_and_numbers_add_up_at_every_alignment() -> None:
+    texts = [" " * k + "abcdefgh1" * n + "-" * (k % 3) + "9.b" for k in range(9) for n in range(5)]
+    assert measure(*texts).to_pylist() == [by_hand(text) for text in texts]
+    assert np.all(np.array(measure(*texts)["words"]) == 1)
