@@ -52,15 +52,20 @@ def need(extra: str, *modules: str, what: str) -> None:
 
 
 def go_offline() -> None:
-    """Before a worker imports a neural library: no hub, no telemetry, no pip, no file in ~/.config."""
-    os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
-    quiet_ultralytics()
+    """Before a worker imports a neural library: as `keep_private`, and no hub is asked for anything."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    keep_private()
 
 
-def quiet_ultralytics() -> None:
-    """Keep ultralytics from printing, installing packages, sending events and writing ~/.config; must precede its import."""
+def keep_private() -> None:
+    """Before a neural library is imported: it reports to nobody, installs nothing, prints nothing and leaves ~/.config alone.
+
+    onnxruntime's Linux wheels report sessions and model hashes to Microsoft from 1.29 on; disable_telemetry_events()
+    comes too late for them, the variable does not. ultralytics reports to Google and calls pip for what it misses.
+    """
+    os.environ.update(ORT_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_TELEMETRY="1")
     os.environ.update(YOLO_AUTOINSTALL="False", YOLO_OFFLINE="1", YOLO_VERBOSE="False")
-    os.environ.setdefault("YOLO_CONFIG_DIR", str(models_dir().parent / "ultralytics"))
+    os.environ.setdefault("YOLO_CONFIG_DIR", str(Path.home() / ".cache" / "d4a" / "ultralytics"))
     os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "1")  # a .pt is a pickle: only known classes are rebuilt
 
 
@@ -126,7 +131,7 @@ def _fetch_yolo(name: str) -> Path:
 
 
 def _ultralytics_download(target: Path) -> None:
-    quiet_ultralytics()
+    keep_private()
     from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
 
     if target.name not in GITHUB_ASSETS_NAMES:

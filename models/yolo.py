@@ -110,6 +110,7 @@ def runs_on(path: str, device: str) -> str:
     """The device that will run the model: an .onnx file needs onnxruntime's own CUDA build."""
     if device == "cpu" or not path.endswith(".onnx"):
         return device
+    weights.keep_private()
     import onnxruntime
 
     return "cuda" if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "cpu"
@@ -131,6 +132,7 @@ def load(path: str, device: str, batch: int) -> Detector:
 
 @cache
 def _onnx(path: str, device: str) -> tuple[Card, Any]:
+    weights.keep_private()
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(3)  # errors only
@@ -169,7 +171,7 @@ def _filters_itself(session: Any) -> bool:
 
 @cache
 def _torch(path: str, device: str) -> tuple[Card, Any]:
-    weights.quiet_ultralytics()
+    weights.keep_private()
     import torch
     from ultralytics.nn.tasks import load_checkpoint
 

@@ -188,6 +188,6 @@ def _apply(
 def _detail(name: str, matching: Boxes, boxes: Boxes) -> str:
     """`person 0.83 area 0.21` of the most certain match; without one, what else was seen."""
     if matching:
-        return f"{name} {matching[0]['confidence']:.2f} area {matching[0]['area']:.2f}"
+        return f"{name} {matching[0]['confidence']:.2f} area {matching[0]['area']:.2g}"
     seen = Counter(box["class"] for box in boxes)
     return "saw " + ", ".join(f"{count} {each}" for each, count in sorted(seen.items())) if seen else "nothing was found"

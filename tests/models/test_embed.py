@@ -2,12 +2,15 @@
 
 import json
 import os
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 from d4a.curator.errors import MachineError, UsageError
 from d4a.models import embed
 from d4a.models.embed import ClipSpec, EfficientNetSpec
+from PIL import Image
 from pydantic import ValidationError
 
 pytestmark = pytest.mark.models
@@ -34,6 +37,14 @@ def tiny(tmp_path_factory):
     config = {"model_cfg": CONFIG, "preprocess_cfg": {"mean": MEAN, "std": STD}}
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     return ClipSpec(clip=f"local-dir:{folder}"), model
+
+
+def photograph(name):
+    """One of the two that ultralytics brings; found without importing it."""
+    found = find_spec("ultralytics")
+    if found is None:
+        pytest.skip("needs the extra detect, for its two photographs")
+    return Image.open(Path(found.submodule_search_locations[0]) / "assets" / name).convert("RGB")
 
 
 def load(spec, precision="fp32", batch=4):
@@ -80,10 +91,7 @@ def test_an_image_gives_the_same_bytes_in_any_company(kind, precision, tiny):
 
 def test_standin_tells_one_photograph_from_another():
     pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra standin")
-    ultralytics = pytest.importorskip("ultralytics", reason="needs the extra detect, for its two photographs")
-    from PIL import Image
-
-    bus, zidane = (Image.open(ultralytics.ASSETS / name).convert("RGB") for name in ("bus.jpg", "zidane.jpg"))
+    bus, zidane = photograph("bus.jpg"), photograph("zidane.jpg")
     small = bus.resize((bus.width // 3, bus.height // 3))
     flipped = bus.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     pixels = np.stack([np.asarray(picture.resize((224, 224))) for picture in (bus, small, flipped, zidane)])
@@ -130,10 +138,7 @@ def test_unknown_model_names_get_a_suggestion():
 
 @pytest.mark.skipif("D4A_CLIP_WEIGHTS" not in os.environ, reason="D4A_CLIP_WEIGHTS names no ViT-B-32 checkpoint, and PyPI has none")
 def test_real_clip_tells_one_photograph_from_another():
-    ultralytics = pytest.importorskip("ultralytics", reason="needs the extra detect, for its two photographs")
-    from PIL import Image
-
-    bus, zidane = (Image.open(ultralytics.ASSETS / name).convert("RGB") for name in ("bus.jpg", "zidane.jpg"))
+    bus, zidane = photograph("bus.jpg"), photograph("zidane.jpg")
     pixels = np.stack([np.asarray(picture.resize((224, 224))) for picture in (bus, bus.resize((200, 270)), zidane)])
     found = load(ClipSpec(clip="ViT-B-32", weights=os.environ["D4A_CLIP_WEIGHTS"])).embed(pixels).astype(float)
     assert found[0] @ found[1] > 0.97 and found[0] @ found[2] < 0.8

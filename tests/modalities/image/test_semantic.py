@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +35,14 @@ class Reached:
 
     def foreign(self, name):
         return pa.chunked_array([self.others[name]]) if name in self.others else None
+
+
+def photograph(name):
+    """One of the two that ultralytics brings; found without importing it."""
+    found = find_spec("ultralytics")
+    if found is None:
+        pytest.skip("needs the extra detect, for its two photographs")
+    return Image.open(Path(found.submodule_search_locations[0]) / "assets" / name).convert("RGB")
 
 
 def stage(**options):
@@ -110,8 +119,7 @@ def test_missing_weights_are_told_when_the_plan_is_made(tmp_path):
 def test_a_crop_and_a_small_copy_are_found_and_another_photograph_is_not():
     pytest.importorskip("torch", reason="needs the extra image")
     pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra standin")
-    ultralytics = pytest.importorskip("ultralytics", reason="needs the extra detect, for its two photographs")
-    bus, zidane = (Image.open(ultralytics.ASSETS / name).convert("RGB") for name in ("bus.jpg", "zidane.jpg"))
+    bus, zidane = photograph("bus.jpg"), photograph("zidane.jpg")
     crop = bus.crop((20, 30, bus.width - 20, bus.height - 30))
     pictures = [zidane, bus, crop, bus.resize((270, 360))]
     pixels = np.stack([np.asarray(picture.resize((224, 224), Image.Resampling.BICUBIC)) for picture in pictures])
