@@ -17,8 +17,7 @@ import pyarrow.compute as pc
 from ...curator.columns import buffers, fixed_rows
 from ...curator.stage import Columns, Dedup, Entered, Options, Pairs, Value, measure
 
-_SPACES = r"\t-\r\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"  # all but the space
-_RUNS = f"[{_SPACES}][ {_SPACES}]*| [ {_SPACES}]+"  # a lone space is no match: words are what most spaces lie between
+_WHITE = r"[\t-\r\x{85}\p{Z}]+"
 
 
 class ExactTextOptions(Options):
@@ -26,7 +25,7 @@ class ExactTextOptions(Options):
 
     ignore: Literal["nothing", "case_and_space"] = measure(
         "nothing",
-        "What is not compared. case_and_space: letters are lower-cased, and each run of white space, line ends included, is one space.",
+        "What is not compared. case_and_space: letters are lower-cased, and white space, line ends included, is left out.",
     )
 
 
@@ -56,7 +55,8 @@ class ExactText(Dedup):
         """The hash of each text; null where there is none."""
         text = batch.column("text")
         if self.options.ignore == "case_and_space":
-            text = pc.utf8_lower(pc.utf8_trim_whitespace(pc.replace_substring_regex(text, _RUNS, " ")))
+            # most white space is single spaces, which are out five times as fast without a regular expression
+            text = pc.utf8_lower(pc.replace_substring_regex(pc.replace_substring(text, " ", ""), _WHITE, ""))
         offsets, data = buffers(text)
         view = data.data
         hashes = [hashlib.blake2b(view[a:b], digest_size=16).digest() for a, b in pairwise(offsets.tolist())]

@@ -67,7 +67,8 @@ def test_large_groups_are_found_in_full() -> None:
         ("Hello  World\n", "hello world", True),
         (" a\u00a0\u3000b\r\n\tc", "A B C", True),
         ("ÄÖÜ Привет", "äöü привет", True),
-        ("a b", "ab", False),
+        ("Ende. Anfang", "Ende .\nAnfang", True),
+        ("一二三\n四五", "一二三四五", True),
         ("a, b", "a b", False),
     ],
 )
