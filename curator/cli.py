@@ -249,12 +249,10 @@ def _shipped(name: str) -> Path:
 
 
 def _unknown(kind: str, name: str, known: list[str]) -> NoReturn:
-    import difflib
-
     from .errors import UsageError
+    from .wording import did_you_mean, listed
 
-    near = difflib.get_close_matches(name, known, 1)
-    raise UsageError(f"no {kind} {name!r}", hint=f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}")
+    raise UsageError(f"no {kind} `{name}`", hint=did_you_mean(name, known) or f"there are: {listed(known)}")
 
 
 def _console() -> Any:
@@ -271,8 +269,15 @@ def _print_json(value: Any) -> None:
 
 def _next_commands(out: Path, recipe: str) -> None:
     console = _console()
-    console.print(f"[dim]next:[/] d4a why {out}   [dim]what was dropped;[/] d4a why {out} KEY   [dim]one record;[/] open {out}/report.html")
-    console.print(f"[dim]      d4a curate {recipe} --set …threshold=…   other thresholds, without a new scan[/]")
+    rows = [
+        (f"d4a why {out}", "what was dropped, by stage and reason"),
+        (f"d4a why {out} KEY", "one record: the value, the threshold, the twin"),
+        (f"{out}/report.html", "the run as a page"),
+        (f"d4a curate {recipe} --set STAGE.OPTION=VALUE", "another threshold, without a new scan"),
+    ]
+    width = max(len(command) for command, _ in rows)
+    for command, what in rows:
+        console.print(f"{command:<{width}}  [dim]{what}[/]", soft_wrap=True)
 
 
 def main() -> None:

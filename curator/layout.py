@@ -133,7 +133,8 @@ class _Packing:
 
     def _draw(self) -> list[str]:
         """The split of every kept record, by a keyed draw on its key."""
-        names, shares = list(self._output.split), np.cumsum(list(self._output.split.values()))
+        names = sorted(self._output.split)
+        shares = np.cumsum([self._output.split[name] for name in names])
         if not names:
             return ["train"] * len(self.keys)
         drawn = keyed_hashes("split", self._output.seed, self.keys) / 2.0**64

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 _UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*$")
@@ -76,6 +76,18 @@ class Output(Schema):
         "shuffle", description="`shuffle`: by a keyed hash of seed, content and key; `input`: as read."
     )
     seed: int = Field(0, description="Seed of every keyed draw: split and order.")
+
+    @field_validator("split")
+    @classmethod
+    def _shares_leave_room(cls, split: dict[str, float]) -> dict[str, float]:
+        for name in split:
+            if name == "train":
+                raise ValueError("`train` is the rest: leave it out")
+            if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+                raise ValueError(f"a split is a folder: {name!r} must be lower-case letters, digits, _ and -")
+        if sum(split.values()) >= 1:
+            raise ValueError(f"the shares add up to {sum(split.values()):g}: nothing is left for `train`")
+        return split
 
 
 class Recipe(Schema):

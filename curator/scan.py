@@ -28,6 +28,7 @@ from .stage import Columns, Dedup, Entry, Filter, Ints, Modality, Stage, Transfo
 from .store import MANIFEST, Folder, Store, committed, data_file, digest
 
 BLOCK_BYTES = 1 << 20
+BATCH_BYTES = 32 << 20
 _Measured = dict[str, tuple[Ints, pa.Array]]  # column -> rows of the batch that have it, and their values
 # what evidence says about a record beside measured values; `place` columns are null for refused records
 HEAD = pa.schema(
@@ -120,15 +121,34 @@ def scan_partition(
 
 
 def _batches(store: Store, flow: FlowPlan, round_index: int, part: Partition, rows: Ints | None) -> Iterator[pa.RecordBatch]:
-    """Reader batches with `row` and `entry` columns in front; in later rounds only `rows`."""
-    if rows is None or not flow.modality.stored:
-        for batch in read_partition(flow, part):
-            if rows is not None:
-                batch = batch.filter(pa.array(np.isin(batch.column("row").to_numpy(), rows)))
-            if batch.num_rows:
-                yield batch
-        return
-    yield from _stored_batches(store, flow, round_index, part, rows)
+    """Batches of the records that enter, `row` and `entry` columns in front; in later rounds only `rows`.
+
+    Readers give a batch a file at least: small ones are put together, so that neither kernels nor models run on single records.
+    """
+    if rows is not None and flow.modality.stored:
+        found = _stored_batches(store, flow, round_index, part, rows)
+    elif rows is not None:
+        found = (batch.filter(pa.array(np.isin(batch.column("row").to_numpy(), rows))) for batch in read_partition(flow, part))
+    else:
+        found = read_partition(flow, part)
+    waiting: list[pa.RecordBatch] = []
+    count = size = 0
+    for batch in found:
+        start = 0
+        while start < batch.num_rows:
+            piece = batch.slice(start, flow.modality.batch_rows - count)
+            start += piece.num_rows
+            waiting.append(piece)
+            count, size = count + piece.num_rows, size + piece.get_total_buffer_size() // max(1, batch.num_rows // piece.num_rows)
+            if count >= flow.modality.batch_rows or size >= BATCH_BYTES:
+                yield _joined(waiting)
+                waiting, count, size = [], 0, 0
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
 
 
 def read_partition(flow: FlowPlan, part: Partition) -> Iterator[pa.RecordBatch]:
@@ -250,6 +270,8 @@ class _Evidence:
         measured: _Measured = {}
         live, at = refused.take_out(batch, np.arange(batch.num_rows), "read")
         for position, stage in enumerate(self._stages):
+            if not live.num_rows:
+                break  # every record was refused: the values of later stages are null
             planned, recorded = self._planned[position]
             started = time.process_time()
             if isinstance(stage, Transform):

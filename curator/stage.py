@@ -347,11 +347,13 @@ class Modality(ABC):
     name     "text", "image", "pair"
     columns  schema of the reader's payload columns, the packed one first
     stored   True: Scan stores `columns` and later acts read that (text). False: the source file is the payload (images)
+    batch_rows   records that stages see at once, at most: few where views are large (images)
     """
 
     name: ClassVar[str]
     columns: ClassVar[pa.Schema]
     stored: ClassVar[bool]
+    batch_rows: ClassVar[int] = 2048
 
     @abstractmethod
     def accepts(self, path: str, source: Source) -> bool:
@@ -400,7 +402,13 @@ def reader_schema(modality: Modality) -> pa.Schema:
 
 @cache
 def _points(group: str) -> dict[str, EntryPoint]:
-    return {point.name: point for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value))}
+    """name -> entry point. Raises D4AError when two packages register different things under one name."""
+    found: dict[str, EntryPoint] = {}
+    for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value)):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise D4AError(f"{point.name} is registered twice: {other.value} and {point.value}", hint="uninstall one of the two packages")
+    return found
 
 
 def stage_names() -> list[str]:

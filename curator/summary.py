@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -30,8 +31,8 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
 
 def flow_table(flow: FlowOutcome) -> Table:
     """stage, in, kept, dropped %, main reason, records per CPU second."""
-    table = Table(title=f"{flow.name}: {flow.kept:,} of {flow.records:,} records kept", title_justify="left", title_style="bold")
-    table.add_column("stage")
+    table = _table(f"{flow.name}: {flow.kept:,} of {flow.records:,} records kept")
+    table.add_column("stage", no_wrap=True)
     for name in ("in", "kept", "dropped"):
         table.add_column(name, justify="right")
     table.add_column("main reason")
@@ -47,6 +48,10 @@ def flow_table(flow: FlowOutcome) -> Table:
     return table
 
 
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
 def _notes(flow: FlowOutcome) -> list[str]:
     lines = []
     if flow.skipped:
@@ -54,12 +59,21 @@ def _notes(flow: FlowOutcome) -> list[str]:
         named = ", ".join(f"{suffix} {count:,}" for suffix, count in top[:6])
         lines.append(f"not read, by suffix: {named}" + (f" and {len(top) - 6} more" if len(top) > 6 else ""))
     if flow.silent_rules:
-        lines.append(f"rules that dropped nothing: {', '.join(flow.silent_rules)}")
+        lines.append(f"rules that dropped nothing: {', '.join(_grouped(flow.silent_rules))}")
     for row in flow.stages:
         lines += [f"{row['label']}: {name.replace('_', ' ')} {count:,}" for name, count in sorted(row.get("notes", {}).items()) if count]
     if not flow.kept:
         lines.append(f"no record of {flow.name} is left: look at the reasons above")
     return lines
+
+
+def _grouped(rules: list[str]) -> list[str]:
+    """`label: rule` entries -> `label (rule, rule)`."""
+    groups: dict[str, list[str]] = {}
+    for rule in rules:
+        label, _, reason = rule.partition(": ")
+        groups.setdefault(label, []).append(reason)
+    return [f"{label} ({', '.join(reasons)})" for label, reasons in groups.items()]
 
 
 def _short(path: Path) -> str:
@@ -75,7 +89,7 @@ def show_plan(console: Console, plan: Plan, held: dict[str, int]) -> None:
         f"device {plan.machine.device}, precision {plan.machine.precision}" + (f" ({plan.machine.why})" if plan.machine.why else "")
     )
     for flow in plan.flows:
-        table = Table(title=f"{flow.name}: {len(flow.partitions):,} partitions", title_justify="left", title_style="bold")
+        table = _table(f"{flow.name}: {len(flow.partitions):,} partitions")
         for name in ("round", "stage", "measures with", "judges by"):
             table.add_column(name)
         for index, one in enumerate(flow.rounds):
@@ -149,7 +163,7 @@ def _side_by_side(row: dict[str, Any], previews: dict[int, tuple[str, bytes]]) -
 
 def why_dataset(dataset: Dataset, drops: list[dict[str, Any]]) -> RenderableType:
     """Drops by flow, stage and reason."""
-    table = Table(title=f"{dataset.name}: what was dropped and why", title_justify="left", title_style="bold")
+    table = _table(f"{dataset.name}: what was dropped and why")
     for name in ("flow", "stage", "reason"):
         table.add_column(name)
     table.add_column("records", justify="right")

@@ -21,7 +21,7 @@ from pathlib import Path
 WANTED = re.compile(r"(^|/)(METADATA|[^/]*(LICEN[CS]E|COPYING|NOTICE|AUTHORS)[^/]*|[^/]+\.(md|rst|txt))$", re.IGNORECASE)
 UNWANTED = re.compile(r"(RECORD|entry_points\.txt|top_level\.txt|SOURCES\.txt|requires\.txt|/tests?/|\.(py|pyc|so|json)$)", re.IGNORECASE)
 SKIPPED_MODULES = {"test", "tests", "idlelib", "lib2to3", "site-packages", "__pycache__", "turtledemo", "ensurepip"}
-MIN_CHARS = 120
+MIN_CHARS = 300
 
 
 def copy_documents(target: Path) -> int:
@@ -83,7 +83,9 @@ def main() -> None:
         rows = [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in docstrings()]
         file.writelines(rows)
     unfinished.rename(target)
-    print(f"{target}: {count} documents of installed packages, {len(rows)} documentation strings of Python {sysconfig.get_python_version()}")
+    print(
+        f"{target}: {count} documents of installed packages, {len(rows)} documentation strings of Python {sysconfig.get_python_version()}"
+    )
 
 
 if __name__ == "__main__":
