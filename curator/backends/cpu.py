@@ -13,15 +13,20 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+import numpy.typing as npt
 from numba import types
 from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T", bound=np.generic)
 
 
 def kernel(function: F) -> F:
-    """Compile a function that Python calls; cached on disk."""
-    return cast(F, numba.njit(nogil=True, cache=True)(function))
+    """Compile a function that Python calls; cached on disk, or again in every process where no folder can be written."""
+    try:
+        return cast(F, numba.njit(nogil=True, cache=True)(function))
+    except RuntimeError:  # no folder can be written: `d4a doctor` says so
+        return cast(F, numba.njit(nogil=True)(function))
 
 
 def part(function: F) -> F:
@@ -30,6 +35,13 @@ def part(function: F) -> F:
     The cache does not follow it into other files: after an edit of a part, caches of kernels elsewhere are stale.
     """
     return cast(F, numba.njit(nogil=True)(function))
+
+
+def read_only(array: npt.NDArray[T]) -> npt.NDArray[T]:
+    """A view that cannot be written to: for Numba another type, so arrays from Arrow, of either kind, become one."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _trailing_zeros(typing_context: Any, word: Any) -> Any:

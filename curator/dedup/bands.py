@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..backends.cpu import kernel
+from ..backends.cpu import kernel, read_only
 from ..stage import Bools, Ints
 
 Keys = npt.NDArray[np.uint64]
@@ -62,7 +62,7 @@ def band_keys(signatures: Signatures, order: Ints, bands: int, rows: int) -> Key
     returns     (m, bands) uint64    in the order of `order`
     """
     keys = np.empty((len(order), bands), np.uint64)
-    _band_keys(signatures, order, rows, keys)
+    _band_keys(read_only(signatures), order, rows, keys)
     return keys
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...curator.backends.cpu import kernel, part
+from ...curator.backends.cpu import kernel, part, read_only
 from ...curator.columns import Offsets
 from ...curator.stage import Floats, Ints
 from .tokens import Hashes, Tokens
@@ -84,7 +84,7 @@ def shingle_sets(tokens: Tokens, ngram: int) -> ShingleSets:
 def estimate(rows: Signatures, a: Ints, b: Ints) -> Floats:
     """(p,) float64: share of equal values in rows a[k] and b[k] of `rows`."""
     out = np.empty(len(a), np.float64)
-    _estimate(rows, a, b, out)
+    _estimate(read_only(rows), a, b, out)
     return out
 
 

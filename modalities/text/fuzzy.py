@@ -26,7 +26,13 @@ class FuzzyOptions(Options):
     """Options of text.dedup.fuzzy."""
 
     ngram: int = measure(5, "Tokens in a shingle; a text of fewer tokens equals only a text of the same tokens.", ge=1, le=64)
-    threshold: float = judge(0.8, "Least Jaccard similarity of two texts' shingle sets that makes them duplicates, 0 to 1.", gt=0, le=1)
+    threshold: float = judge(
+        0.8,
+        "Least Jaccard similarity of two texts' shingle sets that makes them duplicates. Bands are chosen for it: below 0.78 others"
+        " are needed, and pairs are searched anew.",
+        gt=0,
+        le=1,
+    )
     pairs_from: float = search(
         0.7, "Pairs down to this similarity are stored, so that the threshold moves above it without a new search.", gt=0, le=1
     )
@@ -61,11 +67,11 @@ class _Links(NamedTuple):
 class FuzzyText(Dedup):
     """Near-duplicate texts, by Fast Similarity Sketching over token shingles and exact verification."""
 
-    name = "text.dedup.fuzzy"
+    name: ClassVar[str] = "text.dedup.fuzzy"
     reason: ClassVar[str] = "near_duplicate"
-    Options = FuzzyOptions
+    Options: ClassVar[type[Options]] = FuzzyOptions
     options: FuzzyOptions
-    values = (
+    values: ClassVar[tuple[Value, ...]] = (
         Value("signature", pa.binary(4 * BINS), "Fast Similarity Sketch of the shingle set: 256 uint32, little-endian.", sketch=True),
         Value("fingerprint", pa.uint64(), "Hash of the list of lower-cased tokens; of the bytes where there is no token.", sketch=True),
         Value(
@@ -77,10 +83,12 @@ class FuzzyText(Dedup):
 
     @property
     def needs(self) -> tuple[str, ...]:
+        """The text."""
         return ("text",)
 
     @property
     def threshold(self) -> float:
+        """The option."""
         return self.options.threshold
 
     def banding(self) -> tuple[int, int]:
@@ -95,15 +103,18 @@ class FuzzyText(Dedup):
         return probability(similarity, *self.banding())
 
     def search_key(self) -> dict[str, Any]:
+        """What the threshold implies, not the threshold: it moves without a new search while this stays the same."""
         bands, rows = self.banding()
         options = self.options
         floor = min(options.threshold, options.pairs_from)
         return {"bands": bands, "rows": rows, "floor": floor, "max_candidates": options.max_candidates, "keep": options.keep}
 
     def preference(self, entered: Entered) -> Ints:
+        """By `keep`."""
         return np.arange(entered.size, dtype=np.int64) if self.options.keep == "first" else super().preference(entered)
 
     def sketch(self, batch: pa.RecordBatch) -> Columns:
+        """Signature, fingerprint and number of tokens of each text."""
         tokens = tokenise(batch.column("text"))
         return {
             "signature": fixed_column(signatures(tokens, self.options.ngram).astype("<u4", copy=False)),
@@ -112,6 +123,7 @@ class FuzzyText(Dedup):
         }
 
     def pairs(self, entered: Entered) -> Pairs:
+        """Every pair that shares a band and whose shingle sets are at least as similar as the floor of `search_key`."""
         order = self.preference(entered)
         sketches = fixed_rows(entered.column("signature"), np.dtype("<u4"), (BINS,))
         copies = _group_copies(entered.column("fingerprint").to_numpy()[order], sketches, order)

@@ -8,12 +8,12 @@ letters, 94-97 % get the same verdict as from datatrove 0.10.1; splitting at whi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from ...curator.backends.cpu import kernel, part
+from ...curator.backends.cpu import kernel, part, read_only
 from ...curator.columns import Bytes, Offsets, buffers
 from ...curator.stage import Columns, Filter, Ints, Options, Rule, Value, judge
 from .tokens import bytes_below, load8
@@ -52,9 +52,9 @@ class GopherQuality(Filter):
     one. Lines are those of `str.splitlines`, stripped of white space before they are looked at.
     """
 
-    name = "text.quality.gopher"
-    Options = GopherOptions
-    values = (
+    name: ClassVar[str] = "text.quality.gopher"
+    Options: ClassVar[type[Options]] = GopherOptions
+    values: ClassVar[tuple[Value, ...]] = (
         Value("words", pa.int64(), "Number of words: runs of letters, marks and numbers with what joins them; a Chinese character is one."),
         Value("mean_word_length", pa.float64(), "Characters in words / words; null without words."),
         Value("hashes_per_word", pa.float64(), "Number of # / (words + symbols); null without either."),
@@ -67,9 +67,11 @@ class GopherQuality(Filter):
 
     @property
     def needs(self) -> tuple[str, ...]:
+        """The text."""
         return ("text",)
 
     def measure(self, batch: pa.RecordBatch) -> Columns:
+        """Counts of each text, and their ratios."""
         words, characters, symbols, hashes, ellipses, alpha, lines, bullets, trailing, stops = count(batch.column("text")).T
         return {
             "words": pa.array(words),
@@ -83,6 +85,7 @@ class GopherQuality(Filter):
         }
 
     def rules(self) -> Sequence[Rule]:
+        """In datatrove's order."""
         return (
             Rule("words", "min", "min_words", "too_few_words"),
             Rule("words", "max", "max_words", "too_many_words"),
@@ -107,10 +110,8 @@ WORDS, CHARACTERS, SYMBOLS, HASHES, ELLIPSES, ALPHA, LINES, BULLETS, TRAILING, S
 def count(texts: pa.Array) -> Ints:
     """(n, 10) int64: what each text has of WORDS, CHARACTERS in words, SYMBOLS and so on; STOPS has one bit a stop word found."""
     offsets, data = buffers(texts)
-    data = data.view()
-    data.flags.writeable = False  # one type, one compiled kernel
     counts = np.zeros((len(offsets) - 1, 10), np.int64)
-    _count(data, offsets, *table(), counts)
+    _count(read_only(data), offsets, *table(), counts)
     return counts
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...curator.backends.cpu import kernel, part, trailing_zeros
+from ...curator.backends.cpu import kernel, part, read_only, trailing_zeros
 from ...curator.columns import Bytes, Offsets, buffers
 from .unicode import CASE_SHIFT, RUN, SOLO, Entries, Index, decode, entry, table
 
@@ -58,9 +58,7 @@ def tokenise(texts: pa.Array) -> Tokens:
     hashes = np.empty((int(offsets[-1] - offsets[0]) + len(offsets)) // 2 + 1, np.uint64)  # untouched pages cost nothing
     bounds = np.zeros(len(offsets), np.int64)
     fingerprints = np.empty(len(offsets) - 1, np.uint64)
-    data = data.view()
-    data.flags.writeable = False  # one type, one compiled kernel
-    _tokenise(data, offsets, *table(), folded, hashes, bounds, fingerprints)
+    _tokenise(read_only(data), offsets, *table(), folded, hashes, bounds, fingerprints)
     return Tokens(hashes[: bounds[-1]], bounds, fingerprints)
 
 

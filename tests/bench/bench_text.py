@@ -1,0 +1,130 @@
+"""Speed of reading text and of every text stage, on one core.
+
+    python tests/bench/bench_text.py [FILE.jsonl] [--rounds 5]
+
+CPU time (user) of one process, best of several interleaved rounds, and as a multiple of a plain floor in the same
+run: `orjson.loads` of every line. Without a file, some megabytes of text in six languages are made up. Then the
+sketch of text.dedup.fuzzy by length of document, and what the first call of each kernel costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from d4a.curator.errors import D4AError
+from d4a.curator.recipe import Source
+from d4a.curator.stage import Dedup, Entry, Filter, Machine, Transform, modality, stage_class, stage_names
+from planted_texts import planted
+
+Work = Callable[[], object]
+
+
+def cpu() -> float:
+    """User CPU seconds of this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_utime
+
+
+def timed(work: Work) -> float:
+    start = cpu()
+    work()
+    return cpu() - start
+
+
+def made_up(path: Path) -> None:
+    """Documents of 0.1 to 100 kB, composed of planted texts."""
+    draw = random.Random(0)
+    texts = [one.text for one in planted(originals=600, seed=0)]
+    with path.open("wb") as out:
+        for k in range(1500):
+            parts = draw.sample(texts, draw.choice([1, 1, 2, 5, 40]))
+            out.write(orjson.dumps({"id": str(k), "text": "\n".join(parts), "url": f"https://example.org/{k}"}) + b"\n")
+
+
+def stage_work(name: str, batches: list[pa.RecordBatch]) -> Work:
+    """What the scan does with the batches in this stage. Raises D4AError where the machine lacks something."""
+    stage = stage_class(name)(stage_class(name).Options())
+    facts = stage.prepare(Machine())
+    stage.open(facts)
+    if isinstance(stage, Transform):
+        return lambda: [stage.change(batch, frozenset()) for batch in batches]
+    act = stage.sketch if isinstance(stage, Dedup) else stage.measure if isinstance(stage, Filter) else None
+    assert act is not None
+    return lambda: [act(batch) for batch in batches]
+
+
+def works(path: Path, batches: list[pa.RecordBatch]) -> dict[str, Work]:
+    """Everything that is measured, the floor first."""
+    lines = path.read_bytes().splitlines()
+    found: dict[str, Work] = {
+        "floor: orjson.loads": lambda: [orjson.loads(line) for line in lines],
+        "read (JSON lines)": lambda: read(path),
+    }
+    for name in stage_names():
+        if name.startswith("text."):
+            try:
+                found[name] = stage_work(name, batches)
+            except (D4AError, ImportError) as error:
+                print(f"{name}: not measured: {error}")
+    return found
+
+
+def read(path: Path) -> list[pa.RecordBatch]:
+    status = path.stat()
+    entry = Entry(str(path.parent), path.name, status.st_size, status.st_mtime_ns, 0, status.st_size)
+    return list(modality("text").read(entry, Source(path=str(path))))
+
+
+def by_length(batches: list[pa.RecordBatch], rounds: int) -> None:
+    stage = stage_class("text.dedup.fuzzy")(stage_class("text.dedup.fuzzy").Options())
+    texts = [text for batch in batches for text in batch.column("text").to_pylist() if text]
+    print(f"\n{'text.dedup.fuzzy, sketch':28} {'documents':>9} {'MB/s':>8} {'us/document':>12}")
+    for length in (200, 1_000, 4_000, 16_000, 64_000):
+        cut = [text[:length] for text in texts if len(text) >= length]
+        if not cut:
+            continue
+        cut = (cut * (1 + 2_000_000 // (len(cut) * length)))[: max(1, 4_000_000 // length)]
+        batch = pa.record_batch({"text": pa.array(cut, pa.large_string())})
+        seconds = min(timed(lambda batch=batch: stage.sketch(batch)) for _ in range(rounds))
+        print(f"{length:10,} characters        {len(cut):9,} {batch.nbytes / 1e6 / seconds:8.0f} {seconds / len(cut) * 1e6:12.1f}")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("file", type=Path, nargs="?")
+    options.add_argument("--rounds", type=int, default=5)
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = given.file or Path(folder, "made_up.jsonl")
+        if given.file is None:
+            made_up(path)
+        batches = read(path)
+        measured = works(path, batches)
+        first = {name: timed(work) for name, work in measured.items()}
+        best = dict.fromkeys(measured, float("inf"))
+        for _ in range(given.rounds):
+            for name, work in measured.items():
+                best[name] = min(best[name], timed(work))
+        megabytes = sum(batch.column("text").nbytes for batch in batches) / 1e6
+        floor = next(iter(best.values()))
+        print(
+            f"{megabytes:.1f} MB of text, {sum(len(batch) for batch in batches):,} documents; user CPU of one core, best of {given.rounds}"
+        )
+        print(f"{'':28} {'MB/s':>8} {'x floor':>8} {'first call, s':>14}")
+        for name, seconds in best.items():
+            print(f"{name:28} {megabytes / seconds:8.0f} {seconds / floor:8.2f} {first[name] - seconds:14.2f}")
+        by_length(batches, given.rounds)
+
+
+if __name__ == "__main__":
+    main()
