@@ -1,0 +1,234 @@
+"""image.decode and image.size: every odd file is decoded rightly or refused with a reason, and views are what they claim."""
+
+import io
+from importlib.util import find_spec
+
+import image_makers as makers
+import numpy as np
+import pyarrow as pa
+import pytest
+from d4a.curator.columns import fixed_rows
+from d4a.modalities.image.decode import Decode, DecodeOptions
+from d4a.modalities.image.modality import Image as ImageModality
+from d4a.modalities.image.size import Size, SizeOptions
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+SCENE = makers.scene(1)
+GREY = frozenset({"gray64"})
+
+
+def batch_of(*files):
+    schema = pa.schema([*ImageModality.columns, ("reason", pa.string()), ("detail", pa.string())])
+    return pa.RecordBatch.from_pydict({"bytes": files, "reason": [None] * len(files), "detail": [None] * len(files)}, schema=schema)
+
+
+def decode(*files, wanted=GREY, **options):
+    return Decode(DecodeOptions(**options)).change(batch_of(*files), frozenset(wanted))
+
+
+def row(data, wanted=GREY, **options):
+    return decode(data, wanted=wanted, **options).to_pylist()[0]
+
+
+def pixels(data, view="rgb64"):
+    found = decode(data, wanted={view})
+    assert found.column("reason")[0].as_py() is None, found.column("detail")[0].as_py()
+    shape = (64, 64) if view == "gray64" else (64, 64, 3)
+    return fixed_rows(found.column(view), np.uint8, shape)[0].astype(int)
+
+
+def away(one, other):
+    """Mean difference of two views [grey levels]."""
+    return np.abs(one - other).mean()
+
+
+ODD = makers.odd_files(SCENE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("truncated", "truncated_image"), ("bomb", "too_many_pixels"), ("garbage", "truncated_image"), ("notimage", "not_an_image")],
+)
+def test_what_cannot_be_decoded_gets_a_reason(kind, reason):
+    found = row(ODD[kind][1])
+    assert found["reason"] == reason and found["detail"]
+    assert found["gray64"] is None and found["format"] is None
+
+
+@pytest.mark.parametrize("kind", ["wrongext", "cmyk", "gray16", "exifrot", "palette"])
+def test_odd_but_whole_files_look_like_their_original(kind):
+    tolerance = 12 if kind == "cmyk" else 6
+    assert away(pixels(ODD[kind][1], "gray64"), pixels(makers.encode(SCENE, "PNG"), "gray64")) < tolerance
+
+
+def test_values_of_odd_files():
+    facts = {
+        kind: row(ODD[kind][1]) for kind in ("wrongext", "gray16", "animated", "exifrot", "palette", "tiny", "longaspect", "flat", "cmyk")
+    }
+    assert facts["wrongext"]["format"] == "png"
+    assert facts["gray16"]["mode"] == "I;16" and facts["cmyk"]["mode"] == "CMYK" and facts["palette"]["mode"] == "P"
+    assert facts["animated"]["frames"] == 3 and facts["flat"]["frames"] == 1
+    assert facts["exifrot"]["exif_orientation"] == 6 and (facts["exifrot"]["width"], facts["exifrot"]["height"]) == SCENE.size
+    assert (facts["tiny"]["width"], facts["longaspect"]["width"]) == (24, 1600)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied_once(form, orientation):
+    data = makers.turned(SCENE, orientation, form)
+    assert (row(data)["width"], row(data)["height"]) == SCENE.size
+    assert away(pixels(data), pixels(makers.encode(SCENE, "PNG"))) < 8
+
+
+@pytest.mark.parametrize(
+    ("bomb", "size"),
+    [
+        (makers.png_bomb(), (60_000, 60_000)),
+        (makers.webp_bomb(), (16_384, 16_384)),
+        (makers.tiff_bomb(), (60_000, 60_000)),
+        (makers.gif_bomb(), (10, 10)),
+    ],
+)
+def test_bombs_are_refused_by_their_header(bomb, size):
+    found = row(bomb)
+    assert (found["reason"], found["detail"]) == ("too_many_pixels", f"{size[0]}x{size[1]}")
+    assert (found["width"], found["height"]) == size
+
+
+def test_max_pixels_is_the_limit_also_above_that_of_pillow():
+    data = makers.encode(Image.new("1", (10_000, 10_001)), "PNG")
+    assert row(data)["reason"] == "too_many_pixels"
+    assert row(data, max_pixels=100_010_000)["reason"] is None
+    small = makers.encode(SCENE)
+    assert row(small, max_pixels=320 * 240)["reason"] is None
+    assert row(small, max_pixels=320 * 240 - 1)["detail"] == "320x240"
+
+
+def test_transparency_is_laid_over_white():
+    clear = Image.new("RGBA", (80, 80), (0, 0, 0, 0))
+    for form in ("PNG", "WEBP"):
+        assert pixels(makers.encode(clear, form, **({"lossless": True} if form == "WEBP" else {}))).min() >= 254
+    half = Image.new("LA", (80, 80), (0, 128))
+    assert set(np.unique(pixels(makers.encode(half, "PNG")))) <= {126, 127, 128}
+    palette = Image.new("P", (80, 80), 0)
+    palette.putpalette([10, 20, 30])
+    assert pixels(makers.encode(palette, "PNG", transparency=0)).min() == 255
+    found = row(makers.encode(palette, "PNG", transparency=0))
+    assert found["alpha"] is True and found["mode"] == "P"
+
+
+def test_deep_and_odd_layouts_keep_their_brightness():
+    ramp = np.tile(np.arange(64, dtype=np.uint16) * 1040, (64, 1))
+    expected = (ramp.astype(int) * 255 + 32767) // 65535
+    for form in ("PNG", "TIFF"):
+        assert np.abs(pixels(makers.encode(Image.fromarray(ramp), form), "gray64") - expected).max() <= 1
+    floats = Image.fromarray((ramp / 65520).astype(np.float32))
+    assert np.abs(pixels(makers.encode(floats, "TIFF"), "gray64") - expected).max() <= 2
+    bilevel = SCENE.convert("1")
+    assert set(np.unique(pixels(makers.encode(bilevel.resize((64, 64)), "PNG"), "gray64"))) == {0, 255}
+    white = makers.encode(Image.new("CMYK", (64, 64), (0, 0, 0, 0)))
+    assert pixels(white).min() >= 250  # CMYK in JPEG is stored inverted
+
+
+def test_the_first_frame_of_an_animation_counts():
+    frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
+    for form in ("GIF", "WEBP", "PNG", "AVIF", "TIFF"):
+        data = makers.encode(frames[0], form, save_all=True, append_images=frames[1:])
+        assert row(data)["frames"] == 2, form
+        red, green, blue = pixels(data).mean((0, 1))
+        assert red > 200 and green < 60 and blue < 60, form
+
+
+def test_a_view_does_not_depend_on_the_others_asked_for():
+    data = makers.encode(makers.scene(2, (1200, 900)))
+    together = row(data, {"gray64", "rgb64", "rgb224", "letterbox64"})
+    for view in ("gray64", "rgb64", "rgb224", "letterbox64"):
+        assert row(data, {view})[view] == together[view]
+    assert "gray64" not in row(data, {"rgb64"})
+
+
+@pytest.mark.models
+@pytest.mark.skipif(find_spec("torchvision") is None, reason="needs the extra image")
+@pytest.mark.parametrize("size", [(320, 240), (241, 333), (100, 90), (224, 224)])
+def test_rgb_is_what_clip_preprocessing_gives(size):
+    from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
+
+    picture = makers.scene(3, size)
+    theirs = Compose([Resize(224, InterpolationMode.BICUBIC), CenterCrop(224)])(picture)
+    assert row(makers.encode(picture, "PNG"), {"rgb224"})["rgb224"] == theirs.tobytes()
+
+
+def test_a_jpeg_decoded_small_is_close_to_one_decoded_whole():
+    picture = makers.scene(4, (1600, 1200))
+    data = makers.encode(picture, quality=95)
+    assert away(pixels(data), pixels(makers.encode(Image.open(io.BytesIO(data)), "PNG"))) < 2.5
+
+
+def test_letterbox_fits_the_long_side_and_pads_with_grey():
+    view = pixels(makers.encode(Image.new("RGB", (200, 50), "white"), "PNG"), "letterbox64")
+    inside = np.flatnonzero((view == 255).all((1, 2)))
+    assert (inside.min(), inside.max()) == (24, 39)
+    assert (view[:24] == 114).all() and (view[40:] == 114).all()
+
+
+def test_a_strip_of_a_million_pixels_is_viewed_without_a_million_columns():
+    data = makers.encode(Image.new("RGB", (1_000_000, 1), "red"), "PNG")
+    found = row(data, {"rgb224", "gray64", "letterbox640"})
+    assert found["reason"] is None and len(found["rgb224"]) == 224 * 224 * 3
+
+
+def test_can_offer_knows_the_views():
+    offers = Decode(DecodeOptions()).can_offer
+    assert offers("gray64") and offers("rgb336") and offers("letterbox640")
+    assert not offers("rgb") and not offers("rgb0") and not offers("gray64x") and not offers("depth64")
+
+
+def test_refused_records_and_missing_bytes_stay_in_their_rows():
+    found = decode(makers.encode(SCENE), None, b"GIF89a", makers.encode(SCENE, "PNG")).to_pylist()
+    assert [each["format"] for each in found] == ["jpeg", None, None, "png"]
+    assert [each["reason"] for each in found] == [None, None, "broken_image", None]
+    assert decode().num_rows == 0
+
+
+WHOLE = [makers.encode(makers.scene(5, (90, 70)), form) for form in makers.SUFFIXES]
+WHOLE.append(makers.encode(makers.scene(5, (90, 70)), "TIFF", compression="tiff_lzw"))
+WHOLE.append(makers.encode(makers.scene(5, (90, 70)).convert("1"), "TIFF", compression="group4"))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(WHOLE), st.integers(0, 10_000), st.binary(min_size=1, max_size=8), st.booleans())
+def test_no_damage_raises(data, at, junk, cut):
+    at %= len(data)
+    damaged = data[:at] if cut else data[:at] + junk + data[at + len(junk) :]
+    first, again = row(damaged, max_pixels=10**6), row(damaged, max_pixels=10**6)
+    assert first == again and (first["reason"] is None) == (first["gray64"] is not None)
+
+
+def test_decoders_say_nothing_on_stderr(capfd):
+    fax = makers.encode(SCENE.convert("1"), "TIFF", compression="group4")
+    middle = len(fax) // 2
+    row(fax[:middle] + b"\xff" * 40 + fax[middle + 40 :])
+    row(makers.encode(SCENE, "TIFF", compression="tiff_lzw")[:3000])
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
+def test_a_file_cut_short_is_called_truncated(form):
+    data = makers.encode(SCENE, form)
+    assert {row(data[: int(len(data) * share)])["reason"] for share in (0.3, 0.6, 0.95)} == {"truncated_image"}
+
+
+def test_size_measures_the_upright_picture_and_judges_it():
+    files = [makers.turned(SCENE, 6), ODD["tiny"][1], ODD["longaspect"][1]]
+    stage = Size(SizeOptions())
+    values = stage.measure(decode(*files))
+    assert values["min_side"].to_pylist() == [240, 24, 60]
+    assert values["aspect"].to_pylist() == pytest.approx([4 / 3, 1.0, 1600 / 60])
+    verdict = stage.judge(pa.table(values))
+    assert verdict.keep.tolist() == [True, False, False]
+    assert [verdict.reasons[code] for code in verdict.reason[1:]] == ["too_small", "too_small"]
+    assert Size(SizeOptions(min_side_px=None, max_aspect=None)).judge(pa.table(values)).keep.all()
+    long_only = Size(SizeOptions(min_side_px=10)).judge(pa.table(values))
+    assert long_only.keep.tolist() == [True, True, False] and long_only.reasons[long_only.reason[2]] == "too_long"
