@@ -1,0 +1,274 @@
+"""Perceptual hashing that survives crops: cosine spectra of a 32 x 32 grey thumbnail and of windows of it.
+
+Hashes of 23 fixed windows propose pairs (a crop resembles a window of its original); the best window is then moved
+until the spectra agree most, and that agreement is the similarity. Everything up to the last division is arithmetic of
+whole numbers, so all machines agree. A hash of the whole picture alone (pHash, dHash) is blind to crops of 10 % and more;
+a neural embedding sees them, and takes other pictures of the scene for copies too.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Thumbs = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.uint64]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+SIDE = 32  # of a thumbnail [cells]
+TERMS = 16  # cosine terms each way in a spectrum
+HASHED = 8  # of these, the lowest that make the 63-bit hash (the mean is left out)
+STEPS = 64  # windows start and end on a lattice of 1/64 of the side
+DEEPEST = 20  # a window leaves out at most 20/64 at each border
+FRAME = 2  # the outermost 2/64 count only where a window moves there: thin frames are no structure
+NEAR_BITS = 12  # hashes at most this far apart propose a pair
+ENOUGH = 0.99  # a window that agrees this well is not moved any more
+
+_ODD = np.uint64(sum(1 << (HASHED * v + u) for v in range(HASHED) for u in range(1, HASHED, 2)))  # terms that mirroring negates
+_WEIGHTS = np.add.outer(np.arange(TERMS) ** 2, np.arange(TERMS) ** 2).astype(np.int64)
+_FEWEST = 2.0**-2  # a window with less than this share of the picture's energy shows something else
+_GAIN = 1e-4  # a smaller gain does not move a window
+_BLOCK = 512  # pictures compared at a time: their hashes stay in the processor's cache
+
+
+def _windows() -> Ints:
+    """(24, 4) int64: left, right, top and bottom margin of each window [1/64 of the side]; the whole picture, less its frame, first."""
+    corners, grid = [(0, 4), (4, 0)], [(0, 8), (4, 4), (8, 0)]
+    both_ways = [(*x, *y) for margins in (corners, grid) for y in margins for x in margins]
+    one_way = [(0, 5), (5, 0), (0, 10), (10, 0), (7, 7)]
+    trims = [(*x, 0, 0) for x in one_way] + [(0, 0, *y) for y in one_way]
+    return np.array([(0, 0, 0, 0), *both_ways, *trims], np.int64) + FRAME
+
+
+WINDOWS = _windows()
+
+
+@cache
+def cosines() -> Floats:
+    """Integrals of cosines over the cells of a thumbnail, for every pair of margins.
+
+    returns  (21, 21, 32, 16) float64   [near margin, far margin, cell, term]; times 2^14, whole numbers, 0 outside the window
+    """
+    near, far = np.meshgrid(np.arange(DEEPEST + 1) / STEPS, 1 - np.arange(DEEPEST + 1) / STEPS, indexing="ij")
+    edges = np.arange(SIDE + 1) / SIDE
+    inside = np.clip(edges, near[..., None], far[..., None])
+    phase = ((inside - near[..., None]) / (far - near)[..., None])[..., None, :]
+    term = np.arange(TERMS)[:, None]
+    primitive = np.where(term == 0, phase, np.sin(np.pi * term * phase) / (np.pi * np.maximum(term, 1)))
+    return np.ascontiguousarray(np.rint(np.diff(primitive, axis=-1) * 2**14).swapaxes(-1, -2))
+
+
+def thumbnails(gray64: Thumbs) -> Thumbs:
+    """(n, 64, 64) uint8 -> (n, 32, 32) uint8: means of 2 x 2 pixels, rounded."""
+    four = gray64.reshape(-1, SIDE, 2, SIDE, 2).sum((2, 4), dtype=np.uint16)
+    return np.asarray((four + 2) >> 2, np.uint8)
+
+
+def contrast(thumbs: Thumbs) -> Floats:
+    """(n,) float64: standard deviation of a thumbnail without its outermost cells [grey levels of 0 to 255]."""
+    cells = thumbs[:, 1:-1, 1:-1].reshape(len(thumbs), (SIDE - 2) ** 2).astype(np.int64)
+    sums, squares, count = cells.sum(1), (cells * cells).sum(1), cells.shape[1]
+    return np.asarray(np.sqrt((count * squares - sums * sums).astype(np.float64)) / count)
+
+
+def hashes(thumbs: Thumbs) -> Words:
+    """Signs of the 63 lowest cosine terms of every window.
+
+    thumbs   (n, 32, 32) uint8
+    returns  (24, n) uint64   bit 8 v + u: term u across, v down; a window nearly without structure repeats the whole picture
+    """
+    return np.asarray(_hashes(thumbs, WINDOWS, cosines(), _WEIGHTS))
+
+
+def similar_pairs(thumbs: Thumbs, floor: float) -> tuple[Ints, Ints, Floats]:
+    """All pairs of pictures with a window of one near the other or its mirror image, and a similarity of at least `floor`.
+
+    thumbs   (n, 32, 32) uint8
+    returns  a, b (p,) int64 with a < b, sorted; similarity (p,) float64
+
+    Every picture is compared with every other: 94 comparisons of 64 bits a pair, and a closer look at about one pair in 2,000.
+    """
+    words, parts = hashes(thumbs), []
+    for start in range(0, len(thumbs), _BLOCK):
+        a, b = _propose(words, start, min(start + _BLOCK, len(thumbs)))
+        similarity = _similarities(thumbs, words, a, b, WINDOWS, cosines(), _WEIGHTS)
+        near = similarity >= floor
+        parts.append((a[near], b[near], similarity[near]))
+    if not parts:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    a, b, similarity = (np.concatenate(each) for each in zip(*parts, strict=True))
+    order = np.lexsort((b, a))
+    return a[order], b[order], similarity[order]
+
+
+# ------------------------------------------------------------------------------------------------- kernels
+
+
+@numba.njit(cache=True, fastmath=True)
+def _multiply(left: Floats, right: Floats, out: Floats) -> None:
+    """out (m, 16) = transpose of left (32, m) times right (32, 16); whole numbers below 2^53, so any order of adding gives the same."""
+    for v in range(out.shape[0]):
+        for u in range(TERMS):
+            out[v, u] = 0.0
+        for k in range(0, SIDE, 8):
+            p, q, r, s = left[k, v], left[k + 1, v], left[k + 2, v], left[k + 3, v]
+            t, w, x, y = left[k + 4, v], left[k + 5, v], left[k + 6, v], left[k + 7, v]
+            for u in range(TERMS):
+                near = p * right[k, u] + q * right[k + 1, u] + r * right[k + 2, u] + s * right[k + 3, u]
+                out[v, u] += near + t * right[k + 4, u] + w * right[k + 5, u] + x * right[k + 6, u] + y * right[k + 7, u]
+
+
+@numba.njit(cache=True)
+def _spectrum(cells: Floats, margins: Ints, table: Floats, rows: Floats, spectrum: Floats) -> None:
+    """spectrum (16, 16), v down and u across, of a window of a thumbnail; `rows` (32, 16) is left with the terms of its rows."""
+    _multiply(cells.T, table[margins[0], margins[1]], rows)
+    _multiply(table[margins[2], margins[3]], rows, spectrum)
+
+
+@numba.njit(cache=True)
+def _product(one: Floats, other: Floats, mirrored: bool, weights: Ints) -> np.int64:
+    """Sum of products of terms, each weighted by its squared frequency: natural pictures lose amplitude as frequency grows."""
+    even, odd = np.int64(0), np.int64(0)
+    for v in range(TERMS):
+        for u in range(0, TERMS, 2):
+            even += weights[v, u] * (np.int64(one[v, u]) >> 16) * (np.int64(other[v, u]) >> 16)
+            odd += weights[v, u + 1] * (np.int64(one[v, u + 1]) >> 16) * (np.int64(other[v, u + 1]) >> 16)
+    return even - odd if mirrored else even + odd
+
+
+@numba.njit(cache=True)
+def _signs(spectrum: Floats) -> np.uint64:
+    word = np.uint64(0)
+    for v in range(HASHED):
+        for u in range(HASHED):
+            if u + v > 0 and spectrum[v, u] > 0:
+                word |= np.uint64(1) << np.uint64(HASHED * v + u)
+    return word
+
+
+@numba.njit(cache=True)
+def _hashes(thumbs: Thumbs, windows: Ints, table: Floats, weights: Ints) -> Words:
+    words = np.empty((len(windows), len(thumbs)), np.uint64)
+    rows, spectrum = np.empty((SIDE, TERMS)), np.empty((TERMS, TERMS))
+    for i in range(len(thumbs)):
+        cells = thumbs[i].astype(np.float64)
+        whole = np.int64(0)  # energy of the whole picture
+        for w in range(len(windows)):
+            _spectrum(cells, windows[w], table, rows, spectrum)
+            energy = _product(spectrum, spectrum, False, weights)
+            if w == 0:
+                whole = energy
+            words[w, i] = _signs(spectrum) if energy >= _FEWEST * whole else words[0, i]
+    return words
+
+
+@numba.njit(cache=True)
+def _ones(word: np.uint64) -> np.uint64:
+    """Bits set; the compiler turns this into the processor's own instruction."""
+    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
+
+
+@numba.njit(cache=True)
+def _propose(words: Words, start: int, end: int) -> tuple[Ints, Ints]:
+    """Pairs (a, b), a < b, start <= b < end, with a window of one at most NEAR_BITS from the other or its mirror image."""
+    block = words[:, start:end].copy()
+    nearest = np.empty(end - start, np.uint64)
+    a, b, found = np.empty(1024, np.int64), np.empty(1024, np.int64), 0
+    for i in range(end):
+        nearest[:] = np.uint64(64)
+        for w in range(len(words)):
+            for direction in range(2 if w else 1):
+                one, others = (words[0, i], block[w]) if direction == 0 else (words[w, i], block[0])
+                for j in range(end - start):
+                    differing = one ^ others[j]
+                    odd = _ones(differing & _ODD)
+                    nearest[j] = min(nearest[j], _ones(differing & ~_ODD) + min(odd, np.uint64(32) - odd))
+        for j in range(max(0, i + 1 - start), end - start):
+            if nearest[j] <= np.uint64(NEAR_BITS):
+                if found == len(a):
+                    a, b = np.concatenate((a, np.empty_like(a))), np.concatenate((b, np.empty_like(b)))
+                a[found], b[found] = i, start + j
+                found += 1
+    return a[:found].copy(), b[:found].copy()
+
+
+@numba.njit(cache=True)
+def _nearest_window(whole: np.uint64, words: Words, index: np.int64) -> tuple[int, int, bool]:
+    """(bits, window, mirrored) of the window of picture `index` that is nearest to the whole of another."""
+    bits, window, mirrored = 64, 0, False
+    for w in range(len(words)):
+        differing = whole ^ words[w, index]
+        odd, even = int(_ones(differing & _ODD)), int(_ones(differing & ~_ODD))
+        for flipped in (False, True):
+            distance = even + (32 - odd if flipped else odd)
+            if distance < bits:
+                bits, window, mirrored = distance, w, flipped
+    return bits, window, mirrored
+
+
+@numba.njit(cache=True)
+def _agreement(whole: Floats, energy: np.int64, window: Floats, least: float, mirrored: bool, weights: Ints) -> float:
+    """Correlation of two spectra, -1 where the window holds less energy than `least`."""
+    own = _product(window, window, False, weights)
+    if own < least or own == 0 or energy == 0:
+        return -1.0
+    return float(_product(whole, window, mirrored, weights)) / math.sqrt(float(energy) * float(own))
+
+
+@numba.njit(cache=True)
+def _climb(
+    whole: Floats, energy: np.int64, cells: Floats, least: float, start: Ints, mirrored: bool, table: Floats, weights: Ints
+) -> float:
+    """The best agreement of `whole` with a window of `cells`, which moves uphill from `start`, one border a time."""
+    rows, columns, spectrum = np.empty((SIDE, TERMS)), np.empty((SIDE, TERMS)), np.empty((TERMS, TERMS))
+    margins = start.copy()
+    _spectrum(cells, margins, table, rows, spectrum)
+    best = _agreement(whole, energy, spectrum, least, mirrored, weights)
+    for step in (2, 1):
+        border = 0
+        while border >= 0 and best < ENOUGH:
+            _multiply(cells, table[margins[2], margins[3]], columns)
+            _multiply(cells.T, table[margins[0], margins[1]], rows)
+            border, to = -1, 0
+            for move in range(8):
+                trial = margins.copy()
+                trial[move // 2] += step if move % 2 else -step
+                if trial[move // 2] < 0 or trial[move // 2] > DEEPEST:
+                    continue
+                if move < 4:
+                    _multiply(columns, table[trial[0], trial[1]], spectrum)
+                else:
+                    _multiply(table[trial[2], trial[3]], rows, spectrum)
+                agreement = _agreement(whole, energy, spectrum, least, mirrored, weights)
+                if agreement > best + _GAIN:
+                    best, border, to = agreement, move // 2, trial[move // 2]
+            if border >= 0:
+                margins[border] = to
+    return best
+
+
+@numba.njit(cache=True)
+def _similarities(thumbs: Thumbs, words: Words, a: Ints, b: Ints, windows: Ints, table: Floats, weights: Ints) -> Floats:
+    """(p,) float64: the best agreement of either whole with the nearest window of the other; 0 where none is near."""
+    similarity = np.zeros(len(a))
+    rows, spectra = np.empty((SIDE, TERMS)), np.empty((2, TERMS, TERMS))
+    for p in range(len(a)):
+        pair = (a[p], b[p])
+        cells = (thumbs[a[p]].astype(np.float64), thumbs[b[p]].astype(np.float64))
+        for k in range(2):
+            _spectrum(cells[k], windows[0], table, rows, spectra[k])
+        energy = (_product(spectra[0], spectra[0], False, weights), _product(spectra[1], spectra[1], False, weights))
+        for k in range(2):
+            bits, window, mirrored = _nearest_window(words[0, pair[k]], words, pair[1 - k])
+            if bits <= NEAR_BITS:
+                found = _climb(spectra[k], energy[k], cells[1 - k], _FEWEST * energy[1 - k], windows[window], mirrored, table, weights)
+                similarity[p] = max(similarity[p], min(found, 1.0))
+    return similarity
