@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,8 @@ class FlowPlan:
 
     def scan_key(self, round_index: int, part: Partition) -> str:
         """Key of the evidence of a partition in a round; thresholds are not in it."""
-        key = digest(EVIDENCE_FORMAT, self.name, version("d4a"), part.uid)
+        libraries = {name: _version(name) for name in self.modality.libraries}
+        key = digest(EVIDENCE_FORMAT, self.name, version("d4a"), libraries, part.uid)
         for index in range(round_index + 1):
             key = digest(key, [stage.fingerprint() for stage in self.rounds[index].stages])
         return key
@@ -128,6 +129,14 @@ class Plan:
         return cls(Recipe.model_validate(data["recipe"]), data["recipe_digest"], Machine(**data["machine"]), flows, data["limit"])
 
 
+@cache
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""
+
+
 def _stages(rows: list[dict[str, Any]]) -> tuple[PlannedStage, ...]:
     return tuple(PlannedStage(**{**row, "facts": Facts(**row["facts"])}) for row in rows)
 
@@ -146,6 +155,7 @@ def make_plan(recipe: Recipe, recipe_digest: str, machine: Machine, out: Path, l
     flows = []
     for name, flow in recipe.flows().items():
         kind = _modality(name)
+        _check_formats(flow, kind)
         rounds = tuple(_rounds(flow.stages, kind, machine))
         for one in rounds:
             _check_needs(one, kind)
@@ -159,6 +169,13 @@ def _modality(name: str) -> Modality:
         return modality(name)
     except KeyError:
         raise UsageError(f"this version of d4a cannot read the flow {name!r} yet", hint="use the flows text and image") from None
+
+
+def _check_formats(flow: Flow, kind: Modality) -> None:
+    for source in flow.sources:
+        if source.format not in kind.formats:
+            known = f"{kind.name} reads: {', '.join(kind.formats)}"
+            raise UsageError(f"unknown format {source.format!r} of a source", source.path, known)
 
 
 def _rounds(specs: list[StageSpec], kind: Modality, machine: Machine) -> list[Round]:

@@ -69,20 +69,28 @@ def list_sources(flow: Flow, modality: Modality, exclude: Path) -> Listing:
 def _files(source: Source, index: int, modality: Modality, skipped: Counter[str], exclude: Path) -> Iterator[Entry]:
     path = Path(source.path)
     if path.is_dir():
-        for found, problem in _walk(path, source.recursive, exclude):
-            if problem or modality.accepts(found.name, source):
-                yield _entry(path, found, index, problem)
-            else:
-                skipped["".join(found.suffixes[-1:]) or "(no suffix)"] += 1
-    elif path.exists() or not glob.has_magic(source.path):
-        if path.exists():
-            yield _entry(path.parent, path, index)
-    else:
+        yield from _folder(path, path, source, index, modality, skipped, exclude)
+    elif path.exists():
+        yield _entry(path.parent, path, index)
+    elif glob.has_magic(source.path):
         root = _glob_root(source.path)
         # pathlib's own glob skips hidden folders and follows no links in `**`; users expect the shell's rules, hidden files included
         for found in map(Path, glob.iglob(source.path, recursive=True, include_hidden=True)):  # noqa: PTH207
-            if not found.is_dir() and not _inside(found, exclude):
-                yield _entry(root, found, index)
+            if not found.is_dir():
+                if not _inside(found, exclude):
+                    yield _entry(root, found, index)
+            elif "**" not in source.path:  # a pattern of folders; `**` names the files in them itself
+                yield from _folder(root, found, source, index, modality, skipped, exclude)
+
+
+def _folder(
+    root: Path, folder: Path, source: Source, index: int, modality: Modality, skipped: Counter[str], exclude: Path
+) -> Iterator[Entry]:
+    for found, problem in _walk(folder, source.recursive, exclude):
+        if problem or modality.accepts(found.name, source):
+            yield _entry(root, found, index, problem)
+        else:
+            skipped["".join(found.suffixes[-1:]) or "(no suffix)"] += 1
 
 
 def _glob_root(pattern: str) -> Path:

@@ -347,12 +347,16 @@ class Modality(ABC):
     name     "text", "image", "pair"
     columns  schema of the reader's payload columns, the packed one first
     stored   True: Scan stores `columns` and later acts read that (text). False: the source file is the payload (images)
+    formats  what a source's `format` may say
+    libraries    distributions whose version decides what the reader gives, where they are installed
     batch_rows   records that stages see at once, at most: few where views are large (images)
     """
 
     name: ClassVar[str]
     columns: ClassVar[pa.Schema]
     stored: ClassVar[bool]
+    formats: ClassVar[tuple[str, ...]] = ("auto",)
+    libraries: ClassVar[tuple[str, ...]] = ()
     batch_rows: ClassVar[int] = 2048
 
     @abstractmethod

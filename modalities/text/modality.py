@@ -17,7 +17,7 @@ from ...curator.columns import buffers
 from ...curator.recipe import Source
 from ...curator.stage import Columns, Entry, Modality
 from .json_size import quoted_sizes
-from .read import format_by_name, read_entry
+from .read import FORMATS, format_by_name, read_entry
 from .rows import COLUMNS
 from .streams import compression
 
@@ -31,6 +31,8 @@ class Text(Modality):
     name: ClassVar[str] = "text"
     columns: ClassVar[pa.Schema] = COLUMNS
     stored: ClassVar[bool] = True
+    formats: ClassVar[tuple[str, ...]] = ("auto", *FORMATS)
+    libraries: ClassVar[tuple[str, ...]] = ("pyarrow", "orjson", "resiliparse")
 
     def accepts(self, path: str, source: Source) -> bool:
         """By suffix: any that this modality reads, or those of the source's format."""
