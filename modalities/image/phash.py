@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from functools import cache
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from ...curator.backends.cpu import kernel, part, read_only
 
 Thumbs = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint64]
@@ -82,7 +83,7 @@ def hashes(thumbs: Thumbs) -> Words:
     thumbs   (n, 32, 32) uint8
     returns  (24, n) uint64   bit 8 v + u: term u across, v down; a window nearly without structure repeats the whole picture
     """
-    return np.asarray(_hashes(thumbs, WINDOWS, cosines(), _WEIGHTS))
+    return _hashes(_one_type(thumbs), WINDOWS, cosines(), _WEIGHTS)
 
 
 def similar_pairs(thumbs: Thumbs, floor: float) -> tuple[Ints, Ints, Floats]:
@@ -93,7 +94,7 @@ def similar_pairs(thumbs: Thumbs, floor: float) -> tuple[Ints, Ints, Floats]:
 
     Every picture is compared with every other: 94 comparisons of 64 bits a pair, and a closer look at about one pair in 2,000.
     """
-    words, parts = hashes(thumbs), []
+    words, thumbs, parts = hashes(thumbs), _one_type(thumbs), []
     for start in range(0, len(thumbs), _BLOCK):
         a, b = _propose(words, start, min(start + _BLOCK, len(thumbs)))
         similarity = _similarities(thumbs, words, a, b, WINDOWS, cosines(), _WEIGHTS)
@@ -106,10 +107,15 @@ def similar_pairs(thumbs: Thumbs, floor: float) -> tuple[Ints, Ints, Floats]:
     return a[order], b[order], similarity[order]
 
 
+def _one_type(thumbs: Thumbs) -> Thumbs:
+    """Kernels are compiled for one kind of array: contiguous, and as read-only as those from Arrow."""
+    return read_only(np.ascontiguousarray(thumbs))
+
+
 # ------------------------------------------------------------------------------------------------- kernels
 
 
-@numba.njit(cache=True, fastmath=True)
+@part
 def _multiply(left: Floats, right: Floats, out: Floats) -> None:
     """out (m, 16) = transpose of left (32, m) times right (32, 16); whole numbers below 2^53, so any order of adding gives the same."""
     for v in range(out.shape[0]):
@@ -123,14 +129,14 @@ def _multiply(left: Floats, right: Floats, out: Floats) -> None:
                 out[v, u] += near + t * right[k + 4, u] + w * right[k + 5, u] + x * right[k + 6, u] + y * right[k + 7, u]
 
 
-@numba.njit(cache=True)
+@part
 def _spectrum(cells: Floats, margins: Ints, table: Floats, rows: Floats, spectrum: Floats) -> None:
     """spectrum (16, 16), v down and u across, of a window of a thumbnail; `rows` (32, 16) is left with the terms of its rows."""
     _multiply(cells.T, table[margins[0], margins[1]], rows)
     _multiply(table[margins[2], margins[3]], rows, spectrum)
 
 
-@numba.njit(cache=True)
+@part
 def _product(one: Floats, other: Floats, mirrored: bool, weights: Ints) -> np.int64:
     """Sum of products of terms, each weighted by its squared frequency: natural pictures lose amplitude as frequency grows."""
     even, odd = np.int64(0), np.int64(0)
@@ -141,7 +147,7 @@ def _product(one: Floats, other: Floats, mirrored: bool, weights: Ints) -> np.in
     return even - odd if mirrored else even + odd
 
 
-@numba.njit(cache=True)
+@part
 def _signs(spectrum: Floats) -> np.uint64:
     word = np.uint64(0)
     for v in range(HASHED):
@@ -151,7 +157,7 @@ def _signs(spectrum: Floats) -> np.uint64:
     return word
 
 
-@numba.njit(cache=True)
+@kernel
 def _hashes(thumbs: Thumbs, windows: Ints, table: Floats, weights: Ints) -> Words:
     words = np.empty((len(windows), len(thumbs)), np.uint64)
     rows, spectrum = np.empty((SIDE, TERMS)), np.empty((TERMS, TERMS))
@@ -167,7 +173,7 @@ def _hashes(thumbs: Thumbs, windows: Ints, table: Floats, weights: Ints) -> Word
     return words
 
 
-@numba.njit(cache=True)
+@part
 def _ones(word: np.uint64) -> np.uint64:
     """Bits set; the compiler turns this into the processor's own instruction."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
@@ -176,7 +182,7 @@ def _ones(word: np.uint64) -> np.uint64:
     return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
 
 
-@numba.njit(cache=True)
+@kernel
 def _propose(words: Words, start: int, end: int) -> tuple[Ints, Ints]:
     """Pairs (a, b), a < b, start <= b < end, with a window of one at most NEAR_BITS from the other or its mirror image."""
     block = words[:, start:end].copy()
@@ -200,7 +206,7 @@ def _propose(words: Words, start: int, end: int) -> tuple[Ints, Ints]:
     return a[:found].copy(), b[:found].copy()
 
 
-@numba.njit(cache=True)
+@part
 def _nearest_window(whole: np.uint64, words: Words, index: np.int64) -> tuple[int, int, bool]:
     """(bits, window, mirrored) of the window of picture `index` that is nearest to the whole of another."""
     bits, window, mirrored = 64, 0, False
@@ -214,7 +220,7 @@ def _nearest_window(whole: np.uint64, words: Words, index: np.int64) -> tuple[in
     return bits, window, mirrored
 
 
-@numba.njit(cache=True)
+@part
 def _agreement(whole: Floats, energy: np.int64, window: Floats, least: float, mirrored: bool, weights: Ints) -> float:
     """Correlation of two spectra, -1 where the window holds less energy than `least`."""
     own = _product(window, window, False, weights)
@@ -223,7 +229,7 @@ def _agreement(whole: Floats, energy: np.int64, window: Floats, least: float, mi
     return float(_product(whole, window, mirrored, weights)) / math.sqrt(float(energy) * float(own))
 
 
-@numba.njit(cache=True)
+@part
 def _climb(
     whole: Floats, energy: np.int64, cells: Floats, least: float, start: Ints, mirrored: bool, table: Floats, weights: Ints
 ) -> float:
@@ -255,7 +261,7 @@ def _climb(
     return best
 
 
-@numba.njit(cache=True)
+@kernel
 def _similarities(thumbs: Thumbs, words: Words, a: Ints, b: Ints, windows: Ints, table: Floats, weights: Ints) -> Floats:
     """(p,) float64: the best agreement of either whole with the nearest window of the other; 0 where none is near."""
     similarity = np.zeros(len(a))

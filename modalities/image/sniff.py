@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 SNIFF_BYTES = 4096
-READABLE = frozenset({"jpeg", "png", "webp", "gif", "tiff", "bmp", "avif"})
+READABLE = ("jpeg", "png", "webp", "gif", "tiff", "bmp", "avif")
 # images that d4a cannot decode
 FOREIGN = frozenset({"heic", "jxl", "jp2", "ico", "psd", "svg", "exr", "hdr", "pnm", "dds"})
 
