@@ -119,7 +119,8 @@ class Evidence:
     def places(self, indices: Ints, round_index: int) -> pa.Table:
         """PLACE of the payload of records at `indices` (ascending), as it is after a round.
 
-        Stored payload: file below .d4a/, block and slot. Else: the source file, with null block and slot.
+        Stored payload: file below .d4a/, block and slot; file null where none was stored. Else: the source file, with null
+        block and slot.
         """
         if not self.flow.modality.stored:
             return self._source_places(indices)
@@ -135,9 +136,11 @@ class Evidence:
                 blocks.append(table.column("block").to_numpy())
                 slots.append(table.column("slot").to_numpy())
         found = np.concatenate(where)
+        if not len(found):
+            return PLACE.empty_table().take(pa.nulls(len(indices), pa.int64()))
         order = np.argsort(found, kind="stable")
-        at = order[np.searchsorted(found[order], indices)]
-        names = pa.array(np.concatenate(files)[at], pa.string()).dictionary_encode()
+        at = order[np.minimum(np.searchsorted(found[order], indices), len(found) - 1)]
+        names = pa.array(np.concatenate(files)[at], pa.string(), mask=found[at] != indices).dictionary_encode()
         return pa.table([names, np.concatenate(blocks)[at], np.concatenate(slots)[at]], names=PLACE.names).cast(PLACE)
 
     def _source_places(self, indices: Ints) -> pa.Table:

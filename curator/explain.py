@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from .errors import D4AError
 from .evidence import Evidence, read_payload
@@ -31,25 +32,32 @@ class Previews:
 
     def get(self, flow: str, ids: list[int]) -> dict[int, tuple[str, bytes]]:
         """id -> (media type, bytes) for those of the records that can be shown."""
-        found: dict[int, tuple[str, bytes]] = {}
-        for one in ids:
-            try:
-                payload = self._payload(flow, one)
-            except (D4AError, OSError, IndexError, KeyError, StopIteration):
-                continue  # a preview is a courtesy: its source may have moved since
-            if payload is not None and self._plan is not None:
-                found[one] = self._plan.flow(flow).modality.preview(payload)
-        return found
+        if self._plan is None or not ids:
+            return {}
+        try:
+            evidence = self._of_flow(self._plan, flow)
+            wanted = np.array(sorted(set(ids)), np.int64)
+            places = evidence.places(evidence.starts[wanted >> 32] + (wanted & 0xFFFFFFFF), 0)
+        except (D4AError, OSError, IndexError, KeyError, ValueError):
+            return {}  # a preview is a courtesy: the state may be of another run, or gone
+        shown = {}
+        for position in np.flatnonzero(places.column("file").is_valid().to_numpy()).tolist():
+            payload = self._payload(evidence, places.slice(position, 1))
+            if payload is not None:
+                shown[int(wanted[position])] = evidence.flow.modality.preview(payload)
+        return shown
 
-    def _payload(self, flow: str, record: int) -> bytes | None:
-        if self._plan is None:
-            return None
+    def _of_flow(self, plan: Plan, flow: str) -> Evidence:
         if flow not in self._evidence:
-            self._evidence[flow] = Evidence(self._store, self._plan.flow(flow), self._plan.limit)
-        evidence = self._evidence[flow]
-        index = np.array([evidence.starts[record >> 32] + (record & 0xFFFFFFFF)], np.int64)
-        table = read_payload(self._store, evidence.flow.modality.columns, evidence.places(index, 0))
-        value = table.column(0)[0].as_py()
+            self._evidence[flow] = Evidence(self._store, plan.flow(flow), plan.limit)
+        return self._evidence[flow]
+
+    def _payload(self, evidence: Evidence, place: pa.Table) -> bytes | None:
+        """One record's payload at a time: an image may be as large as a file can be."""
+        try:
+            value = read_payload(self._store, evidence.flow.modality.columns, place).column(0)[0].as_py()
+        except (D4AError, OSError):
+            return None  # its source may have moved since
         return value.encode() if isinstance(value, str) else value
 
 

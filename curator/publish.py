@@ -11,14 +11,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .explain import Previews
 from .pack import BESIDE, packed, published_shards
 from .plan import Plan
+from .report.content import flow_content
+from .report.page import render
 from .shards import card, croissant
 from .shards.energon import energon_files, write_sqlite
 from .shards.indexes import folder_indexes
 from .shards.manifest import Dataset, File, FlowCounts, Shard, StageCounts, describe_file, merkle_root, read
 from .store import DATASET, Store, committed, data_file, digest, read_json, replacing, write_json
 
+REPORT = "report.html"
 LIBRARIES = ("numpy", "pyarrow", "numba", "pillow")
 
 
@@ -28,7 +32,7 @@ def publish(store: Store, plan: Plan, flows: list[Any]) -> tuple[Dataset, bool]:
     before = read_json(store.state / "published.json") or {}
     if before.get("stamp") == stamp and (store.root / DATASET).exists():
         dataset = read(store.root)
-        if all((store.root / shard.path).exists() for shard in dataset.shards):
+        if all((store.root / path).exists() for path in (REPORT, *(shard.path for shard in dataset.shards))):
             return dataset, False
     published = published_shards(store)
     shards = [(flow.name, found) for flow in flows for shard in flow.shards if (found := packed(store, flow.name, shard, published))]
@@ -40,6 +44,7 @@ def publish(store: Store, plan: Plan, flows: list[Any]) -> tuple[Dataset, bool]:
         _stage(store, path, data, moves)
         files[path] = describe_file(data)
     dataset = dataset.model_copy(update={"files": dict(sorted(files.items()))})
+    _stage(store, REPORT, _report(store, plan, flows, dataset), moves)  # not among the files: its timings are no promise
     names = [*files, *(shard.path for shard in dataset.shards)]
     store.stage_publication(moves, names, dataset.to_json())
     store.finish_publication()
@@ -96,6 +101,20 @@ def _energon_sqlite(store: Store, flows: list[Any], moves: dict[str, str], files
         write_sqlite(target, [sources.get(name, store.root / name) for name in names], flow.suffixes)
         files[path] = describe_file(target.read_bytes())
         moves[str(target.relative_to(store.state))] = path
+
+
+def _report(store: Store, plan: Plan, flows: list[Any], dataset: Dataset) -> bytes:
+    """The page about this run, from the tables that the layout committed."""
+    tables = {(flow.name, name): _layout_files(store, flow, name) for flow in flows for name in ("ledger", "scores")}
+    contents = [flow_content(plan.flow(flow.name), flow, tables[flow.name, "ledger"], tables[flow.name, "scores"]) for flow in flows]
+    return render(dataset, contents, Previews(store.root), plan.machine)
+
+
+def _layout_files(store: Store, flow: Any, table: str) -> list[Path]:
+    folder = store.unit("layout", flow.name, flow.layout)
+    manifest = committed(folder)
+    assert manifest is not None
+    return [data_file(folder, manifest, f"{table}-{index:06d}") for index in range(manifest["tables"].get(table, 0))]
 
 
 def _link(store: Store, source: Path, path: str) -> str:

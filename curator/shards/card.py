@@ -122,7 +122,8 @@ def _stage_table(dataset: Dataset, flow: str) -> str:
 
 def _loading(dataset: Dataset) -> str:
     flows = by_flow(dataset.shards)
-    snippets = [_snippet(flow, group_shards(shards, _split), dataset.members[flow]) for flow, shards in flows.items()]
+    code = [loading_code(flow, shards, dataset.members[flow]) for flow, shards in flows.items()]
+    snippets = ["\n".join(["```python", *lines, "```"]) for lines in code]
     if not flows:
         return "There is nothing to load: no record was kept."
     flow, shards = next(iter(flows.items()))
@@ -141,20 +142,18 @@ def _loading(dataset: Dataset) -> str:
     return "\n\n".join([*snippets, "The same files serve other readers, with nothing to convert:", readers])
 
 
-def _snippet(flow: str, splits: dict[str, list[Shard]], suffixes: Sequence[str]) -> str:
+def loading_code(flow: str, shards: Sequence[Shard], suffixes: Sequence[str]) -> list[str]:
+    """Three lines of Python that read a flow of the dataset in the current folder, its train split where there is one."""
+    splits = group_shards(shards, _split)
     split = "train" if "train" in splits else next(iter(splits))
     urls = brace_pattern([shard.path for shard in splits[split]])
     decoder, show = ('"pil"', 'sample["jpg"].size') if "jpg" in suffixes else ("", 'sample["json"]["text"][:80]')
     also = ', sample["txt"]' if "txt" in suffixes else ""
-    return "\n".join(
-        [
-            "```python",
-            "import webdataset as wds",
-            f'{flow} = wds.WebDataset("{"::".join(urls)}", shardshuffle=False).decode({decoder})',
-            f"for sample in {flow}: print({show}{also})",
-            "```",
-        ]
-    )
+    return [
+        "import webdataset as wds",
+        f'{flow} = wds.WebDataset("{"::".join(urls)}", shardshuffle=False).decode({decoder})',
+        f"for sample in {flow}: print({show}{also})",
+    ]
 
 
 def _dropped(dataset: Dataset) -> str:

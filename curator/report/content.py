@@ -1,0 +1,140 @@
+"""What the page is told about a flow beside dataset.json, and how that follows from a plan.
+
+Plain data, so that the page depends on no stage being installed. Counts are not here: they are dataset.json's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from ..plan import FlowPlan, PlannedStage
+from ..stage import Dedup, Judging, Stage, Transform, option_kind
+
+
+class Shown(Protocol):
+    """Where previews come from; `explain.Previews` is one."""
+
+    def get(self, flow: str, ids: list[int]) -> Mapping[int, tuple[str, bytes]]:
+        """id -> (media type, bytes) for those of the records that can be shown."""
+        ...
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A value stays on one side of a limit: `keep` min: value >= limit, max: value <= limit. `reason` may be unknown: ""."""
+
+    keep: Literal["min", "max"]
+    limit: float
+    reason: str = ""
+
+    def border(self, whole: bool) -> float:
+        """The smallest number on the upper side, as the border of a bin closed at its left; between two whole numbers where all are."""
+        if whole:
+            return math.ceil(self.limit) - 0.5 if self.keep == "min" else math.floor(self.limit) + 0.5
+        return self.limit if self.keep == "min" else math.nextafter(self.limit, math.inf)
+
+    def __str__(self) -> str:
+        return "≥" if self.keep == "min" else "≤"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A measured value that is drawn: `label.name` in the scores."""
+
+    label: str
+    name: str
+    doc: str
+    thresholds: tuple[Threshold, ...] = ()
+
+    @property
+    def full(self) -> str:
+        """Its name in the scores."""
+        return f"{self.label}.{self.name}"
+
+
+@dataclass(frozen=True)
+class FlowContent:
+    """One flow.
+
+    ledger, scores    Parquet files, in order
+    columns           values to draw, in the order of the stages; strings that hold JSON are left out
+    values            (stage label, reason) -> name of the value that the rule looks at; reason "": of all other rules of the stage
+    dedups            labels of the stages that match records, with their reason to drop
+    refusing          labels of the stages that refuse what they cannot change: there is no picture of that
+    annotating        labels of the stages that measure without judging
+    seconds, notes    one entry for each of the flow's stages in dataset.json
+    sources           path of each source; partition_source: index of the source of each partition
+    skipped           suffix -> files that no reader takes
+    silent            rules that dropped nothing
+    """
+
+    name: str
+    ledger: Sequence[Path]
+    scores: Sequence[Path] = ()
+    columns: Sequence[Column] = ()
+    values: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    dedups: Mapping[str, float] = field(default_factory=dict)
+    refusing: Sequence[str] = ("read",)
+    annotating: Sequence[str] = ()
+    seconds: Sequence[float] = ()
+    notes: Sequence[Mapping[str, int]] = ()
+    sources: Sequence[str] = ()
+    partition_source: Sequence[int] = ()
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    silent: Sequence[str] = ()
+
+
+def flow_content(flow: FlowPlan, outcome: Any, ledger: Sequence[Path], scores: Sequence[Path]) -> FlowContent:
+    """Content of a flow that was just run; `outcome` is its FlowOutcome."""
+    stages = [(planned, planned.make()) for one in flow.rounds for planned in one.stages]
+    rules = {planned.label: _rules(planned, stage) for planned, stage in stages}
+    return FlowContent(
+        name=flow.name,
+        ledger=ledger,
+        scores=scores,
+        columns=[
+            Column(planned.label, value.name, value.doc, tuple(t for name, t in rules[planned.label] if name == value.name))
+            for planned, stage in stages
+            for value in stage.values
+            if not (value.sketch or value.json)
+        ],
+        values={(label, limit.reason): name for label, found in rules.items() for name, limit in found if limit.reason or len(found) == 1},
+        dedups={planned.label: stage.threshold for planned, stage in stages if isinstance(stage, Dedup)},
+        refusing=["read", *(planned.label for planned, stage in stages if isinstance(stage, Transform))],
+        annotating=[planned.label for planned, _ in stages if planned.mode == "annotate"],
+        seconds=[float(row.get("seconds") or 0) for row in outcome.stages],
+        notes=[row.get("notes") or {} for row in outcome.stages],
+        sources=[source.path for source in flow.flow.sources],
+        partition_source=[part.entries[0].source for part in flow.partitions],
+        skipped=outcome.skipped,
+        silent=outcome.silent_rules,
+    )
+
+
+def _rules(planned: PlannedStage, stage: Stage) -> list[tuple[str, Threshold]]:
+    """Thresholds of a stage by the value they apply to; none where it only annotates.
+
+    A stage that judges in its own way has no rules: there `min_x` and `max_x`, as thresholds are called, apply to its value x.
+    """
+    if planned.mode == "annotate" or not isinstance(stage, Judging):
+        return []
+    named = [
+        (rule.value, Threshold(rule.keep, float(limit), rule.reason))
+        for rule in stage.rules()
+        if (limit := getattr(stage.options, rule.option)) is not None
+    ]
+    if named:
+        return named
+    found: list[tuple[str, Threshold]] = []
+    for value in stage.values:
+        keeps: tuple[Literal["min", "max"], ...] = ("min", "max")
+        for keep in keeps:
+            info = type(stage.options).model_fields.get(f"{keep}_{value.name}")
+            limit = getattr(stage.options, f"{keep}_{value.name}", None)
+            if info is not None and option_kind(info) == "judge" and isinstance(limit, int | float):
+                found.append((value.name, Threshold(keep, float(limit))))
+    return found
