@@ -112,7 +112,7 @@ def why(
     previews = Previews(dataset)
     for row in rows:
         ids = [row["id"], *([row["twin_row"]["id"]] if row["twin_row"] else [])]
-        _console().print(why_record(row, previews.get(row["flow"], ids)), soft_wrap=not row["twin"])
+        _console().print(why_record(row, previews.get(row["flow"], ids, whole=True)), soft_wrap=not row["twin"])
 
 
 @app.command()
@@ -290,9 +290,11 @@ def main() -> None:
         typer.echo("interrupted; run the same command again: it goes on where it stopped", err=True)
         os._exit(130)
     except Exception as error:
-        from .errors import D4AError
+        from .errors import D4AError, RecipeError
 
         if debug or not isinstance(error, D4AError):
             raise
-        typer.echo(f"{typer.style('error', fg='red', bold=True)}: {error}", err=True)
+        many = isinstance(error, RecipeError) and len(error.problems) > 1
+        head = f"{len(error.problems)} mistakes\n" if many and isinstance(error, RecipeError) else ""
+        typer.echo(f"{typer.style('error', fg='red', bold=True)}: {head}{error}", err=True)
         sys.exit(error.exit_code)

@@ -84,8 +84,7 @@ class RecipeError(D4AError):
     exit_code = EXIT_USAGE
 
     def __init__(self, problems: list[Problem]) -> None:
-        count = f"{len(problems)} mistakes\n" if len(problems) > 1 else ""
-        super().__init__(count + "\n".join(str(p) for p in problems))
+        super().__init__("\n".join(str(p) for p in problems))
         self.problems = problems
 
     def __reduce__(self) -> tuple[type[RecipeError], tuple[list[Problem]]]:  # type: ignore[override]

@@ -15,8 +15,6 @@ from .plan import Plan, load_plan
 from .shards.manifest import Dataset, read
 from .store import Store
 
-PREVIEW_CHARS = 600
-
 
 class Previews:
     """Short views of records, dropped ones included: text excerpts or thumbnails.
@@ -30,8 +28,8 @@ class Previews:
         self._plan: Plan | None = load_plan(path, path.stat().st_mtime_ns) if path.exists() else None
         self._evidence: dict[str, Evidence] = {}
 
-    def get(self, flow: str, ids: list[int]) -> dict[int, tuple[str, bytes]]:
-        """id -> (media type, bytes) for those of the records that can be shown."""
+    def get(self, flow: str, ids: list[int], whole: bool = False) -> dict[int, tuple[str, bytes]]:
+        """id -> (media type, bytes) for those of the records that can be shown; with `whole`, texts at full length."""
         if self._plan is None or not ids:
             return {}
         try:
@@ -44,7 +42,8 @@ class Previews:
         for position in np.flatnonzero(places.column("file").is_valid().to_numpy()).tolist():
             payload = self._payload(evidence, places.slice(position, 1))
             if payload is not None:
-                shown[int(wanted[position])] = evidence.flow.modality.preview(payload)
+                kind, short = evidence.flow.modality.preview(payload)
+                shown[int(wanted[position])] = (kind, payload if whole and kind == "text/plain" else short)
         return shown
 
     def _of_flow(self, plan: Plan, flow: str) -> Evidence:

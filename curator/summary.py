@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .run import FlowOutcome, Outcome
     from .shards.manifest import Dataset
+
+
+DIFFERENCES = 6  # places where two texts differ that `why` shows
+DIFFERENCE_LINES = 8  # lines of each
 
 
 def show_outcome(console: Console, outcome: Outcome) -> None:
@@ -34,9 +39,9 @@ def flow_table(flow: FlowOutcome) -> Table:
     table = _table(f"{flow.name}: {flow.kept:,} of {flow.records:,} records kept")
     table.add_column("stage", no_wrap=True)
     for name in ("in", "kept", "dropped"):
-        table.add_column(name, justify="right")
-    table.add_column("main reason")
-    table.add_column("records/s", justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("main reason", overflow="fold")
+    table.add_column("rec/s", justify="right", no_wrap=True)
     for row in flow.stages:
         dropped = row["in"] - row["kept"]
         share = f"{dropped / row['in']:.1%}" if row["in"] else "-"
@@ -49,7 +54,7 @@ def flow_table(flow: FlowOutcome) -> Table:
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
 
 
 def _notes(flow: FlowOutcome) -> list[str]:
@@ -61,7 +66,8 @@ def _notes(flow: FlowOutcome) -> list[str]:
     if flow.silent_rules:
         lines.append(f"rules that dropped nothing: {', '.join(_grouped(flow.silent_rules))}")
     for row in flow.stages:
-        lines += [f"{row['label']}: {name.replace('_', ' ')} {count:,}" for name, count in sorted(row.get("notes", {}).items()) if count]
+        notes = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in sorted(row.get("notes", {}).items()) if count)
+        lines += [f"{row['label']}: {notes}"] if notes else []
     if not flow.kept:
         lines.append(f"no record of {flow.name} is left: look at the reasons above")
     return lines
@@ -148,17 +154,26 @@ def _twin_lines(row: dict[str, Any]) -> list[RenderableType]:
     return lines
 
 
-def _side_by_side(row: dict[str, Any], previews: dict[int, tuple[str, bytes]]) -> list[RenderableType]:
+def _side_by_side(row: dict[str, Any], payloads: dict[int, tuple[str, bytes]]) -> list[RenderableType]:
+    """For texts: the lines that only one of the two has, and how many they share."""
     twin = row["twin_row"]
-    both = [previews.get(row["id"]), previews.get(twin["id"]) if twin else None]
+    both = [payloads.get(row["id"]), payloads.get(twin["id"]) if twin else None]
     if any(one is None or one[0] != "text/plain" for one in both):
         return []
-    texts = [one[1].decode("utf-8", "replace")[:400] for one in both if one is not None]
-    table = Table(show_lines=False, expand=True)
-    for name, column in (("dropped", row["key"]), ("kept twin", row["twin"])):
-        table.add_column(f"{name}\n{column}", ratio=1, overflow="fold")
-    table.add_row(Text(texts[0]), Text(texts[1]))
-    return [table]
+    left, right = (one[1].decode("utf-8", "replace").splitlines() for one in both if one is not None)
+    matcher = SequenceMatcher(None, left, right, autojunk=False)
+    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
+    table.add_column("only in the dropped one", ratio=1, overflow="fold")
+    table.add_column("only in the twin", ratio=1, overflow="fold")
+    shown = 0
+    for tag, a, b, c, d in matcher.get_opcodes():
+        if tag != "equal" and shown < DIFFERENCES:
+            table.add_row(Text("\n".join(left[a:b][:DIFFERENCE_LINES])), Text("\n".join(right[c:d][:DIFFERENCE_LINES])))
+            shown += 1
+    equal = sum(block.size for block in matcher.get_matching_blocks())
+    more = sum(tag != "equal" for tag, *_ in matcher.get_opcodes()) - shown
+    tail = Text(f"  {equal:,} lines are equal" + (f"; {more:,} more places differ" if more else ""), style="dim")
+    return [table, tail] if shown else [tail]
 
 
 def why_dataset(dataset: Dataset, drops: list[dict[str, Any]]) -> RenderableType:

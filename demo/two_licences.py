@@ -1,4 +1,4 @@
-"""Show `d4a why` on a licence that was dropped for its twin: the closest pair that is not an exact copy."""
+"""Show `d4a why` on a licence that was dropped for its twin: the closest pair that differs in more than spacing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pyarrow.dataset as ds
 
 root = Path(sys.argv[1])
 ledger = ds.dataset(sorted((root / "ledger").glob("text-*.parquet")))
-near = ledger.to_table(filter=(pc.field("stage") == "text.dedup.fuzzy") & pc.match_substring_regex(pc.field("key"), "(?i)licen"))
+licence = pc.match_substring_regex(pc.field("key"), "(?i)licen") & pc.match_substring_regex(pc.field("twin"), "(?i)licen")
+near = ledger.to_table(filter=(pc.field("stage") == "text.dedup.fuzzy") & licence & (pc.field("similarity") < 0.99))
 if near.num_rows:
     key = near.sort_by([("similarity", "descending"), ("key", "ascending")]).column("key")[0].as_py()
     print(f"$ d4a why {root} {key}", flush=True)

@@ -7,79 +7,13 @@ import json
 import random
 from pathlib import Path
 
-WORDS = [
-    "river",
-    "basin",
-    "water",
-    "stone",
-    "bridge",
-    "valley",
-    "garden",
-    "winter",
-    "summer",
-    "market",
-    "street",
-    "window",
-    "paper",
-    "letter",
-    "number",
-    "answer",
-    "question",
-    "engine",
-    "signal",
-    "copper",
-    "silver",
-    "forest",
-    "mountain",
-    "island",
-    "harbor",
-    "captain",
-    "village",
-    "teacher",
-    "student",
-    "doctor",
-    "library",
-    "history",
-    "science",
-    "nature",
-    "energy",
-    "light",
-    "shadow",
-    "color",
-    "music",
-    "silence",
-    "journey",
-    "border",
-    "country",
-    "language",
-    "memory",
-    "machine",
-    "measure",
-    "the",
-    "of",
-    "and",
-    "to",
-    "in",
-    "that",
-    "with",
-    "for",
-    "as",
-    "on",
-    "by",
-    "from",
-    "at",
-    "which",
-    "this",
-    "have",
-    "has",
-    "been",
-    "were",
-    "their",
-    "more",
-    "other",
-    "some",
-    "many",
-]
+_TEXT = """
+river basin water stone bridge valley garden winter summer market street window paper letter number answer question
+engine signal copper silver forest mountain island harbor captain village teacher student doctor library history
+science nature energy light shadow color music silence journey border country language memory machine measure
+the of and to in that with for as on by from at which this have has been were their more other some many
+"""
+WORDS = _TEXT.split()
 
 
 def sentence(rng: random.Random) -> str:
@@ -93,7 +27,10 @@ def document(rng: random.Random, sentences: int = 12) -> str:
 
 
 def write_text_inputs(folder: Path, files: int = 6, records: int = 40, seed: int = 0) -> int:
-    """JSONL files (one of them gzipped) with unique texts, exact copies, near copies and broken lines; returns the rows a ledger must have."""
+    """JSONL files, some gzipped, with unique texts, exact and near copies and broken lines.
+
+    Returns the rows a ledger must have.
+    """
     rng = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
     texts: list[str] = []

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from ..backends.cpu import kernel
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -49,7 +50,7 @@ def choose_keepers(a: Ints, b: Ints, similarity: Floats, order: Ints, threshold:
     return Kept(*_greedy(order, starts, better[by], similarity[by]))
 
 
-@numba.njit(cache=True)
+@kernel
 def _greedy(order: Ints, starts: Ints, better: Ints, similarity: Floats) -> tuple[Ints, Floats]:
     n = len(order)
     twin = np.full(n, -1, np.int64)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ...curator.backends.cpu import kernel, read_only
 from ...curator.columns import buffers
 
 
@@ -29,11 +29,11 @@ def quoted_sizes(column: pa.Array) -> npt.NDArray[np.int64]:
     """
     offsets, data = buffers(column)
     sizes = np.diff(offsets) + 2
-    _add_extra(offsets, data, _EXTRA, sizes)
+    _add_extra(read_only(offsets), read_only(data), _EXTRA, sizes)
     return sizes
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _add_extra(
     offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8], extra: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -50,7 +51,7 @@ def test_every_record_has_one_row_and_the_counts_add_up(tmp_path: Path, inputs: 
     assert {row["reason"] for row in dropped} == {"broken_json", "no_text_field", "exact_duplicate", "near_duplicate"}
     stages = told["flows"][0]["stages"]
     assert stages[0]["in"] == rows and stages[-1]["kept"] == len(kept)
-    assert all(before["kept"] == after["in"] for before, after in zip(stages, stages[1:], strict=False))
+    assert all(before["kept"] == after["in"] for before, after in itertools.pairwise(stages))
     assert all(sum(stage["reasons"].values()) == stage["in"] - stage["kept"] for stage in stages)
     by_key = {row["key"]: row for row in table}
     for row in dropped:
