@@ -42,6 +42,7 @@ check: setup
 	cd $(VENV)/types && MYPYPATH=. ../bin/mypy --config-file "$(CURDIR)/pyproject.toml" -p d4a.curator -p d4a.modalities -p d4a.models
 
 bench: setup
+	$(BIN)/python tests/bench/bench_curate.py
 	$(BIN)/python tests/bench/bench_text.py
 	$(BIN)/python tests/bench/bench_fuzzy.py
 	$(BIN)/python tests/bench/bench_image.py

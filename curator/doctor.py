@@ -22,7 +22,7 @@ from .stage import Machine
 
 Status = Literal["ok", "missing", "warn"]
 _GIB = 2**30
-_LIBRARIES = ("numpy", "numba", "pyarrow", "pillow", "pydantic", "obstore", "orjson")
+_LIBRARIES = ("numpy", "numba", "pyarrow", "pillow", "pydantic", "orjson")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -33,22 +34,28 @@ def show_stages(console: Console, stages: list[StageDoc]) -> None:
 
 def show_stage(console: Console, stage: StageDoc) -> None:
     """Options, values and rules of one stage."""
-    console.print(f"[bold]{stage.name}[/]  ({stage.verb}, cost {stage.cost}, from {stage.package})")
-    console.print(escape("\n".join(part for part in (stage.summary, stage.details) if part)), "", sep="\n")
-    options = _table("options", "name", "type", "default", "changes", "description")
+    console.print(f"[bold]{stage.name}[/]  [dim]{stage.verb}, cost {stage.cost}, from {stage.package}[/]")
+    paragraphs = [" ".join(part.split()) for part in f"{stage.summary}\n\n{stage.details}".split("\n\n")]
+    console.print(escape("\n".join(part for part in paragraphs if part)), "", sep="\n")
+    if stage.options:
+        console.print("[bold]options[/]")
     for option in stage.options:
-        options.add_row(option.name, escape(option.type), escape(option.default), _KINDS[option.kind], escape(option.description))
-    console.print(options, "")
+        default = f" = {escape(option.default)}" if option.default else ", required"
+        _entry(console, f"{option.name}{default}", f"{option.type}; {_KINDS[option.kind]}", option.description)
     if stage.values:
-        values = _table("measured values", "name", "type", "in the sample as", "definition")
-        for value in stage.values:
-            values.add_row(value.name, value.type, value.packed or ("(sketch)" if value.sketch else "-"), escape(value.description))
-        console.print(values, "")
+        console.print("[bold]measured values[/]")
+    for value in stage.values:
+        kept = "sketch" if value.sketch else f"in the sample as {value.packed}" if value.packed else "in scores"
+        _entry(console, value.name, f"{value.type}; {kept}", value.description)
     if stage.rules:
-        rules = _table("rules, in this order", "reason", "a record stays while")
+        console.print("[bold]rules, in this order[/]")
         for rule in stage.rules:
-            rules.add_row(rule.reason, escape(rule.keeps))
-        console.print(rules)
+            console.print(f"  {rule.reason:<26} [dim]unless[/] {escape(rule.keeps)}")
+
+
+def _entry(console: Console, name: str, kind: str, text: str) -> None:
+    console.print(f"  [bold]{name}[/]  [dim]{escape(kind)}[/]")
+    console.print(Padding(escape(text), (0, 0, 0, 6)))
 
 
 def show_recipes(console: Console, recipes: list[ShippedRecipe]) -> None:

@@ -101,8 +101,9 @@ def show_plan(console: Console, plan: Plan, held: dict[str, int]) -> None:
         for index, one in enumerate(flow.rounds):
             for planned in one.stages:
                 options = planned.make().options
-                judged = {**options.of_kind("search"), **options.of_kind("judge")} if planned.mode == "judge" else {}
-                table.add_row(str(index + 1), planned.label, _options(options.of_kind("measure")), _options(judged) or "annotates only")
+                judged = _options({**options.of_kind("judge"), **options.of_kind("search")})
+                judging = judged if planned.mode == "judge" else "nothing: annotates only"
+                table.add_row(str(index + 1), planned.label, _options(options.of_kind("measure")), judging)
         console.print(table)
         size = sum(part.size for part in flow.partitions)
         files = len({(entry.root, entry.path) for part in flow.partitions for entry in part.entries})

@@ -114,8 +114,8 @@ def imported(path: Path) -> list[tuple[str, ...]]:
 
 
 def test_nothing_heavy_is_imported_for_help() -> None:
-    program = "import sys, atexit; sys.argv=['d4a','--help']; atexit.register(lambda: print(*sys.modules)); from d4a.curator.cli import main; main()"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    program = "import sys, atexit; atexit.register(lambda: print(*sys.modules)); from d4a.curator.cli import main; main()"
+    loaded = subprocess.run([sys.executable, "-c", program, "--help"], capture_output=True, text=True, check=True).stdout.split()
     for heavy in ("pydantic", "pyarrow", "numpy", "numba", "torch", "PIL", "ultralytics", "open_clip", "yaml"):
         assert heavy not in loaded
 
