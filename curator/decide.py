@@ -153,7 +153,6 @@ def _decide_stage(
     refused = _take_refused(evidence, round_index, verdicts, planned.label, planned.use)
     alive = np.flatnonzero(verdicts.kept)
     stage = planned.make()
-    stage.open(planned.facts) if isinstance(stage, Judging) else None
     result = {**refused, "notes": {}}
     if planned.mode == "judge" and isinstance(stage, Judging):
         _judge(evidence, round_index, planned.label, stage, alive, verdicts, result)

@@ -221,7 +221,10 @@ class Judging(Stage):
         return ()
 
     def judge(self, values: pa.Table) -> Judgement:
-        """Verdicts from the measured values (unprefixed names) of all records that reached this stage."""
+        """Verdicts from the measured values (unprefixed names) of all records that reached this stage.
+
+        The stage is not opened for this: judging needs options and values, never a model.
+        """
         return judge_rules(self.rules(), self.options, values)
 
 

@@ -33,6 +33,8 @@ class Image(Modality):
     name: ClassVar[str] = "image"
     columns: ClassVar[pa.Schema] = pa.schema([("bytes", pa.large_binary())])
     stored: ClassVar[bool] = False
+    formats: ClassVar[tuple[str, ...]] = ("auto", *READABLE)
+    batch_rows: ClassVar[int] = 64
 
     def accepts(self, path: str, source: Source) -> bool:
         """Every file: what is no image is named as such in the ledger, not passed over."""

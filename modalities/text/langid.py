@@ -11,11 +11,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ...curator.backends.cpu import kernel
 from ...curator.columns import Bytes, Offsets, buffers
 from ...curator.stage import Floats, Ints
 
@@ -91,7 +91,7 @@ def classify(texts: pa.Array, model: Model) -> tuple[Ints, Floats]:
     return label, probability
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _classify(
     offsets: Offsets, data: Bytes, order: Ints, tables: Any, scale: float, weight_of_count: Any, hits: Any, label: Ints, probability: Floats
 ) -> None:
@@ -114,7 +114,7 @@ def _classify(
                 label[document], probability[document] = _decide(scores, first, scale * math.sqrt(lengths[k]), posterior)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _walk(data: Bytes, starts: Ints, lengths: Ints, columns: Bytes, moves: Any, states: Any, hits: Any, met: Ints) -> None:
     """Features that four documents meet: hits[k, :met[k]], numbered from 1."""
     row, feature = np.uint64(32), np.uint64(0xFFFFFFFF)
@@ -144,7 +144,7 @@ def _walk(data: Bytes, starts: Ints, lengths: Ints, columns: Bytes, moves: Any, 
         met[k] = n
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _score(hits: Any, counts: Any, weights: Any, priors: Any, weight_of_count: Any, scores: Any) -> None:
     """Naive Bayes scores of one document, features in the order in which they are first met; `counts` is zero before and after."""
     distinct = 0
@@ -164,7 +164,7 @@ def _score(hits: Any, counts: Any, weights: Any, priors: Any, weight_of_count: A
     scores += priors
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _decide(scores: Any, first: Ints, temperature: float, posterior: Floats) -> tuple[int, float]:
     """Best class and its probability, classes of one name taken together."""
     best = scores.max()
@@ -178,7 +178,7 @@ def _decide(scores: Any, first: Ints, temperature: float, posterior: Floats) -> 
     return label, math.floor(posterior[label] / total * 1e4 + 0.5) / 1e4
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _exp(x: float) -> float:
     """exp(x) for x <= 0 to 1e-8, from operations that IEEE 754 defines to the bit."""
     if x < -20:
@@ -199,14 +199,15 @@ def prefixes(texts: pa.Array, max_bytes: int) -> pa.Array:
     offsets, data = buffers(texts)
     starts, ends = offsets[:-1], np.minimum(offsets[1:], offsets[:-1] + max_bytes)
     for _ in range(3):
-        ends = ends - ((ends < offsets[1:]) & ((np.append(data, 0)[ends] & 0xC0) == 0x80))
+        cut_texts = np.flatnonzero(ends < offsets[1:])
+        ends[cut_texts] -= (data[ends[cut_texts]] & 0xC0) == 0x80
     cut = np.concatenate([[0], np.cumsum(ends - starts)])
     copied = np.empty(cut[-1], np.uint8)
     _copy(data, starts, cut, copied)
     return pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(cut), pa.py_buffer(copied))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _copy(data: Bytes, starts: Ints, cut: Ints, copied: Bytes) -> None:
     for i in range(len(starts)):
         copied[cut[i] : cut[i + 1]] = data[starts[i] : starts[i] + cut[i + 1] - cut[i]]
