@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import random
 from pathlib import Path
@@ -78,3 +79,9 @@ output:
 """
     )
     return path
+
+
+def published(root: Path) -> dict[str, str]:
+    """path -> sha256 of every file whose bytes are promised."""
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and ".d4a" not in path.parts and path.name != "report.html"]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

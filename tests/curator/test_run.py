@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
@@ -15,13 +14,7 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 import pytest
-from small_corpus import write_recipe, write_text_inputs
-
-
-def published(root: Path) -> dict[str, str]:
-    """path -> sha256 of every file whose bytes are promised."""
-    files = [path for path in sorted(root.rglob("*")) if path.is_file() and ".d4a" not in path.parts and path.name != "report.html"]
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+from small_corpus import published, write_recipe, write_text_inputs
 
 
 def ledger(root: Path) -> list[dict[str, object]]:
