@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .explain import Previews
+from .outcome import FlowOutcome
 from .pack import BESIDE, packed, published_shards
 from .plan import Plan
 from .report.content import flow_content
@@ -26,8 +27,8 @@ REPORT = "report.html"
 LIBRARIES = ("numpy", "pyarrow", "numba", "pillow")
 
 
-def publish(store: Store, plan: Plan, flows: list[Any]) -> tuple[Dataset, bool]:
-    """Publish the packed shards of `flows` (FlowOutcome); returns the manifest, and whether anything was new."""
+def publish(store: Store, plan: Plan, flows: list[FlowOutcome]) -> tuple[Dataset, bool]:
+    """Publish the packed shards of `flows`; returns the manifest, and whether anything was new."""
     stamp = digest(plan.recipe_digest, [[flow.name, flow.layout] for flow in flows], _described(plan), version("d4a"))
     before = read_json(store.state / "published.json") or {}
     if before.get("stamp") == stamp and (store.root / DATASET).exists():
@@ -72,7 +73,7 @@ def _shard_files(store: Store, shards: list[tuple[str, dict[str, Any]]]) -> tupl
     return moves, files
 
 
-def _tables(store: Store, flows: list[Any], moves: dict[str, str], files: dict[str, File]) -> None:
+def _tables(store: Store, flows: list[FlowOutcome], moves: dict[str, str], files: dict[str, File]) -> None:
     """Ledger, scores and sketches of every flow; linked, because the layout stays for the next run."""
     for flow in flows:
         folder = store.unit("layout", flow.name, flow.layout)
@@ -87,7 +88,7 @@ def _tables(store: Store, flows: list[Any], moves: dict[str, str], files: dict[s
                 moves[_link(store, folder / entry["name"], path)] = path
 
 
-def _energon_sqlite(store: Store, flows: list[Any], moves: dict[str, str], files: dict[str, File]) -> None:
+def _energon_sqlite(store: Store, flows: list[FlowOutcome], moves: dict[str, str], files: dict[str, File]) -> None:
     """Energon's sample index of every flow with shards, made from the tables beside them."""
     sources = {target: store.state / source for source, target in moves.items()}
     for flow in flows:
@@ -103,14 +104,14 @@ def _energon_sqlite(store: Store, flows: list[Any], moves: dict[str, str], files
         moves[str(target.relative_to(store.state))] = path
 
 
-def _report(store: Store, plan: Plan, flows: list[Any], dataset: Dataset) -> bytes:
+def _report(store: Store, plan: Plan, flows: list[FlowOutcome], dataset: Dataset) -> bytes:
     """The page about this run, from the tables that the layout committed."""
     tables = {(flow.name, name): _layout_files(store, flow, name) for flow in flows for name in ("ledger", "scores")}
     contents = [flow_content(plan.flow(flow.name), flow, tables[flow.name, "ledger"], tables[flow.name, "scores"]) for flow in flows]
     return render(dataset, contents, Previews(store.root), plan.machine)
 
 
-def _layout_files(store: Store, flow: Any, table: str) -> list[Path]:
+def _layout_files(store: Store, flow: FlowOutcome, table: str) -> list[Path]:
     folder = store.unit("layout", flow.name, flow.layout)
     manifest = committed(folder)
     assert manifest is not None
@@ -135,7 +136,7 @@ def _stage(store: Store, path: str, data: bytes, moves: dict[str, str]) -> None:
     moves[str(target.relative_to(store.state))] = path
 
 
-def _dataset(plan: Plan, flows: list[Any], shards: list[Shard], files: dict[str, File]) -> Dataset:
+def _dataset(plan: Plan, flows: list[FlowOutcome], shards: list[Shard], files: dict[str, File]) -> Dataset:
     """The manifest; output path, workers and engine are no part of it."""
     recipe = plan.recipe.model_dump(mode="json", exclude_none=True, exclude={"output": {"path"}})
     return Dataset(
@@ -155,7 +156,7 @@ def _dataset(plan: Plan, flows: list[Any], shards: list[Shard], files: dict[str,
     )
 
 
-def _counts(flow: Any) -> FlowCounts:
+def _counts(flow: FlowOutcome) -> FlowCounts:
     stages = [
         StageCounts(label=s["label"], use=s["use"], entered=s["in"], kept=s["kept"], dropped=s["in"] - s["kept"], reasons=s["reasons"])
         for s in flow.stages

@@ -10,7 +10,6 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from .engines.local import LocalEngine, Unit
 from .errors import D4AError, MachineError
 from .evidence import Evidence
 from .layout import lay_out, layout_key
+from .outcome import FlowOutcome, Outcome
 from .pack import pack_shard, packed, published_shards
 from .plan import FlowPlan, Plan, load_plan, make_plan
 from .progress import Reporter
@@ -32,43 +32,6 @@ from .scan import missing_rows, parts_of, scan_partition
 from .sources import changed
 from .stage import Ints, Judging, Machine
 from .store import Store, committed, data_file, read_json, replacing, write_json
-
-
-@dataclass
-class FlowOutcome:
-    """What became of one flow: rows of the summary, and how much was new work."""
-
-    name: str
-    records: int = 0
-    kept: int = 0
-    scanned: int = 0
-    stages: list[dict[str, Any]] = field(default_factory=list)
-    silent_rules: list[str] = field(default_factory=list)
-    layout: str = ""
-    shards: list[dict[str, Any]] = field(default_factory=list)
-    licences: dict[str, int] = field(default_factory=dict)
-    suffixes: list[str] = field(default_factory=list)
-    skipped: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass
-class Outcome:
-    """Result of a run."""
-
-    root: Path
-    dataset_id: str
-    flows: list[FlowOutcome]
-    seconds: float
-    published: bool
-
-    def as_json(self) -> dict[str, Any]:
-        """For `--json`: plain values."""
-        flows = [
-            {name: getattr(flow, name) for name in ("name", "records", "kept", "scanned", "stages", "silent_rules")} for flow in self.flows
-        ]
-        shards = [shard["path"] for flow in self.flows for shard in flow.shards]
-        return {"path": str(self.root), "dataset_id": self.dataset_id, "published": self.published, "flows": flows, "shards": shards}
-
 
 # --------------------------------------------------------------------------------------------------- units
 

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from .outcome import FlowOutcome, Outcome
     from .plan import Plan
-    from .run import FlowOutcome, Outcome
     from .shards.manifest import Dataset
 
 
