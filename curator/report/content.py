@@ -6,8 +6,9 @@ Plain data, so that the page depends on no stage being installed. Counts are not
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -116,25 +117,20 @@ def flow_content(flow: FlowPlan, outcome: Any, ledger: Sequence[Path], scores: S
 
 
 def _rules(planned: PlannedStage, stage: Stage) -> list[tuple[str, Threshold]]:
-    """Thresholds of a stage by the value they apply to; none where it only annotates.
-
-    A stage that judges in its own way has no rules: there `min_x` and `max_x`, as thresholds are called, apply to its value x.
-    """
+    """Thresholds of a stage by the value they apply to; none where it only annotates."""
     if planned.mode == "annotate" or not isinstance(stage, Judging):
         return []
-    named = [
-        (rule.value, Threshold(rule.keep, float(limit), rule.reason))
-        for rule in stage.rules()
-        if (limit := getattr(stage.options, rule.option)) is not None
-    ]
-    if named:
-        return named
-    found: list[tuple[str, Threshold]] = []
-    for value in stage.values:
-        keeps: tuple[Literal["min", "max"], ...] = ("min", "max")
-        for keep in keeps:
-            info = type(stage.options).model_fields.get(f"{keep}_{value.name}")
-            limit = getattr(stage.options, f"{keep}_{value.name}", None)
-            if info is not None and option_kind(info) == "judge" and isinstance(limit, int | float):
-                found.append((value.name, Threshold(keep, float(limit))))
-    return found
+    named = [(rule.value, rule.keep, getattr(stage.options, rule.option), rule.reason) for rule in stage.rules()]
+    named = named or list(_named_limits(stage))
+    return [(name, Threshold(keep, float(limit), why)) for name, keep, limit, why in named if limit is not None and math.isfinite(limit)]
+
+
+def _named_limits(stage: Judging) -> Iterator[tuple[str, Literal["min", "max"], float | None, str]]:
+    """A stage that judges in its own way has no rules; there `min_x` and `max_x`, as thresholds are called, apply to its value x."""
+    ends: tuple[Literal["min", "max"], ...] = ("min", "max")
+    for value, end in product(stage.values, ends):
+        option = f"{end}_{value.name}"
+        info = type(stage.options).model_fields.get(option)
+        limit = getattr(stage.options, option, None)
+        if info is not None and option_kind(info) == "judge" and isinstance(limit, int | float):
+            yield value.name, end, limit, ""

@@ -22,9 +22,10 @@ from .content import Column, Threshold
 
 BINS = 48
 TOP = 10
-_SAMPLED_GROUPS = 8
+_SAMPLE_ROWS = 500_000
 _MOST_NAMES = 10_000
 _NAME_CHARACTERS = 80
+_LARGEST = 1e300  # beyond it differences overflow; such values are counted in the outer bins
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,8 @@ def row_groups(paths: Sequence[Path], names: list[str], every: int = 1) -> Itera
 
 
 def _sample(paths: Sequence[Path], names: list[str]) -> pa.Table:
-    total = sum(pq.read_metadata(path).num_row_groups for path in paths)
-    tables = list(row_groups(paths, names, max(1, -(-total // _SAMPLED_GROUPS))))
+    total = sum(pq.read_metadata(path).num_rows for path in paths)
+    tables = list(row_groups(paths, names, max(1, total // _SAMPLE_ROWS)))
     return pa.concat_tables(tables) if tables else pq.read_schema(paths[0]).empty_table().select(names)
 
 
@@ -179,7 +180,7 @@ def choose_axis(sample: Floats, whole: bool, thresholds: Sequence[Threshold]) ->
     Logarithmic where the upper end is more than 20 times the median; a few extreme values are left to the outer bins.
     """
     borders = sorted({limit.border(whole) for limit in thresholds})
-    sample = np.sort(sample[np.isfinite(sample)])
+    sample = np.sort(sample[np.abs(sample) < _LARGEST])
     if not len(sample):
         return Axis(np.array(borders or [0.0]), 0, 0, False)
     low, median, high = _bulk(sample)
@@ -222,7 +223,7 @@ def _even_borders(low: float, high: float, whole: bool) -> Floats:
 
 def _log_borders(low: float, high: float, whole: bool) -> Floats:
     borders: Floats = np.geomspace(low, np.nextafter(high, np.inf), BINS + 1)
-    return np.unique(np.floor([*borders[:-1], high + 1])) - 0.5 if whole else borders
+    return np.unique(np.floor([*np.maximum(borders[:-1], 1), high + 1])) - 0.5 if whole else borders
 
 
 def _snap(regular: Floats, reach: list[float], borders: list[float]) -> Floats:

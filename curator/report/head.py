@@ -39,7 +39,11 @@ def _numbers(dataset: Dataset) -> Html:
     kept = sum(flow.kept for flow in dataset.flows.values())
     facts = [
         ("kept", count(kept), f"of {plural(records, 'record')}"),
-        ("share kept", share(kept, records), f"{count(records - kept)} dropped, each with a reason"),
+        (
+            "share kept",
+            share(kept, records),
+            f"{count(records - kept)} dropped, each with a reason" if kept < records else "nothing dropped",
+        ),
         ("size", size(sum(shard.bytes for shard in dataset.shards)), f"in {plural(len(dataset.shards), 'shard')}"),
     ]
     return tag("dl", *(tag("div", tag("dt", term), tag("dd", value, tag("small", more))) for term, value, more in facts), class_="numbers")

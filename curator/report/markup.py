@@ -61,10 +61,10 @@ def visible(text: str) -> str:
 
 
 def clip(text: str, most: int) -> str:
-    """The text, or its beginning and end with the length between: names differ at both."""
+    """The text, or its beginning and end: names differ at both. Between them stands the length of one that is very long."""
     if len(text) <= most:
         return text
-    middle = f" … ({len(text):,} characters) … "
+    middle = "…" if len(text) < 4 * most else f" … ({len(text):,} characters) … "
     rest = max(most - len(middle), 2)
     return text[: rest - rest // 2] + middle + text[-(rest // 2) :]
 

@@ -104,7 +104,8 @@ def _key(flow: FlowContent, index: int) -> str:
 def _chapter_html(dataset: Dataset, flow: FlowContent, sections: list[_Section]) -> Html:
     counts, shards = dataset.flows[flow.name], by_flow(dataset.shards).get(flow.name, [])
     kept = f"{count(counts.kept)} of {plural(counts.records, 'record')} kept ({share(counts.kept, counts.records)})"
-    lead = f"{kept}, {size(sum(shard.bytes for shard in shards))} in {plural(len(shards), 'shard')}."
+    whole = f"{kept}, {size(sum(shard.bytes for shard in shards))} in {plural(len(shards), 'shard')}."
+    lead = whole if counts.records else "No record came in: the sources hold nothing that this flow reads."
     parts = [section.html(_key(flow, index)) for index, section in enumerate(sections)]
     return tag("article", tag("header", tag("h2", flow.name), tag("p", lead, class_="lead")), *parts, id=flow.name)
 
@@ -112,6 +113,8 @@ def _chapter_html(dataset: Dataset, flow: FlowContent, sections: list[_Section])
 def _chapter(dataset: Dataset, flow: FlowContent, found: Survey, previews: Shown) -> list[_Section]:
     """The sections of a flow; those that would be empty are not there."""
     counts = dataset.flows[flow.name]
+    if not counts.records:
+        return [_Section("What could not be read", unreadable(counts, flow, found))]
     gallery = _gallery(flow, found, previews)
     sources = [(path, int(total)) for path, (total, _) in zip(flow.sources, found.by_source, strict=False)]
     drawing = draw_stream(flow.name, counts, sources, splits(dataset, flow.name), f"{flow.name}-s")

@@ -6,6 +6,7 @@ page takes as many as its size allows.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from ..shards.manifest import FlowCounts, StageCounts
@@ -20,6 +21,7 @@ from .survey import Survey
 _MOST_REASONS = 30
 _MOST_STAGES = 80
 _MOST_SUFFIXES = 12
+_ABOUT_TIMES = "CPU time: of the scan, all workers together, as measured when it was made; records/s: of one core."
 
 
 def stage_table(flow: FlowCounts, content: FlowContent) -> Html:
@@ -79,7 +81,8 @@ def _reason_row(label: Html, number_: int, entered: int) -> Html:
 
 def _notes(flow: FlowCounts, content: FlowContent) -> Html:
     """What stages noted, and rules that never fired."""
-    found = [
+    found = [_ABOUT_TIMES] if any(content.seconds) else []
+    found += [
         f"{clip(stage.label, 60)}: {clip(key, 60).replace('_', ' ')} {count(value)}"
         for stage, notes in zip(flow.stages, content.notes, strict=False)
         for key, value in sorted(notes.items())
@@ -156,11 +159,14 @@ def _sides(one: Numbers | Names, flow: FlowCounts) -> list[Html]:
     """For each threshold the records on either side, and how many this rule dropped: an earlier rule may have taken others."""
     if not isinstance(one, Numbers):
         return []
-    reasons = {stage.label: stage.reasons for stage in flow.stages}.get(one.column.label, {})
+    reasons: Counter[str] = Counter()
+    for stage in flow.stages:
+        if stage.label == one.column.label:  # a Transform can refuse in more than one round
+            reasons.update(stage.reasons)
     shown = []
     for limit in one.column.thresholds:
         out = one.beyond(limit)
-        taken = join([" · ", name(limit.reason, 60), f" took {count(reasons.get(limit.reason, 0))}"]) if limit.reason else Html("")
+        taken = join([" · ", name(limit.reason, 60), f" took {count(reasons[limit.reason])}"]) if limit.reason else Html("")
         sides = f" · {count(one.measured - out)} on the kept side, {count(out)} on the other"
         shown.append(tag("p", tag("b", f"{limit} {number(limit.limit)}"), sides, taken, class_="sides"))
     return shown
@@ -194,14 +200,15 @@ def _similarities(survey: Survey, label: str, threshold: float, key: str) -> Htm
 
 def dropped_parts(content: FlowContent, survey: Survey, flow: FlowCounts, gallery: Gallery) -> list[Html]:
     """Samples of each reason, in the order of the stages; duplicates and what could not be read have their own sections."""
-    parts = []
+    parts, seen = [], set[tuple[str, str]]()
     for stage in flow.stages:
         if stage.label == "read" or stage.label in content.dedups:
             continue
         for reason, number_ in by_count(stage.reasons):
             key = (stage.label, reason)
-            if key not in survey.typical:
+            if key not in survey.typical or key in seen:
                 continue
+            seen.add(key)
             closest = survey.closest.get(key)
             rows = together(survey.typical[key].rows(), closest.rows() if closest else [])
             head = tag(
@@ -235,7 +242,7 @@ def unreadable(flow: FlowCounts, content: FlowContent, survey: Survey) -> Html:
         )
         parts.append(tag("div", tag("table", tag("thead", head), tag("tbody", *rows), class_="plain"), class_="scroll"))
     else:
-        parts.append(tag("p", "Everything that was listed could be read.", class_="lead"))
+        parts.append(tag("p", "All files that were listed could be read." if flow.records else "No file was listed.", class_="lead"))
     if content.skipped:
         parts.append(_skipped(content))
     return join(parts)

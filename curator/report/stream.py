@@ -23,7 +23,7 @@ _THINNEST = 1.5
 _SEAM = 0.6  # pieces overlap, so that no hairline shows between them
 _ROW = 50.0
 _LABEL_CHARACTERS = 34
-_REASON_CHARACTERS = 40
+_REASON_CHARACTERS = 26
 _MOST_ENDS = 8  # sources or splits with a line of their own
 
 

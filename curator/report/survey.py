@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from ..ledger import LEDGER
 from ..stage import Floats, Ints
+from .distributions import row_groups
 
 TYPICAL = 4
 CLOSEST = 2
@@ -240,14 +241,11 @@ def _fill_groups(paths: Sequence[Path], chosen: list[Group], found: Survey) -> N
     if not chosen:
         return
     twins = pa.array(sorted({group.twin for group in chosen}), pa.string())
-    stages = pa.array(sorted({group.stage for group in chosen}), pa.string())
-    wanted = (pc.is_in(pc.field("twin"), twins) & pc.is_in(pc.field("stage"), stages)) | pc.is_in(pc.field("key"), twins)
     pools = {(group.stage, group.twin): Pool(MEMBERS) for group in chosen}
     kept: dict[str, Row] = {}
     counts: defaultdict[tuple[str, str], int] = defaultdict(int)
-    ledger = ds.dataset([str(path) for path in paths], schema=LEDGER)
-    for batch in ledger.to_batches(columns=_SHOWN, filter=wanted):
-        table = pa.table(batch)
+    for whole in row_groups(paths, _SHOWN):
+        table = whole.filter(pc.or_(pc.is_in(whole.column("twin"), twins), pc.is_in(whole.column("key"), twins)))
         draw = scrambled(table.column("id").to_numpy())
         for row in table.filter(pc.is_in(table.column("key"), twins)).to_pylist():
             kept[row["key"]] = row
