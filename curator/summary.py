@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from .shards.manifest import Dataset
 
 
-DIFFERENCES = 6  # places where two texts differ that `why` shows
-DIFFERENCE_LINES = 8  # lines of each
+COMPARED_WORDS = 5_000  # of two texts, so that an answer takes no longer than a moment
+DIFFERENCES = 6  # places where they differ that `why` shows
+DIFFERENCE_WORDS = 30  # words of each
 
 
 def show_outcome(console: Console, outcome: Outcome) -> None:
@@ -156,25 +157,30 @@ def _twin_lines(row: dict[str, Any]) -> list[RenderableType]:
 
 
 def _side_by_side(row: dict[str, Any], payloads: dict[int, tuple[str, bytes]]) -> list[RenderableType]:
-    """For texts: the lines that only one of the two has, and how many they share."""
+    """For texts: the words that only one of the two has, with a few before them, and how many they share."""
     twin = row["twin_row"]
     both = [payloads.get(row["id"]), payloads.get(twin["id"]) if twin else None]
     if any(one is None or one[0] != "text/plain" for one in both):
         return []
-    left, right = (one[1].decode("utf-8", "replace").splitlines() for one in both if one is not None)
+    left, right = (one[1].decode("utf-8", "replace").split()[:COMPARED_WORDS] for one in both if one is not None)
     matcher = SequenceMatcher(None, left, right, autojunk=False)
-    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
-    table.add_column("only in the dropped one", ratio=1, overflow="fold")
-    table.add_column("only in the twin", ratio=1, overflow="fold")
-    shown = 0
-    for tag, a, b, c, d in matcher.get_opcodes():
-        if tag != "equal" and shown < DIFFERENCES:
-            table.add_row(Text("\n".join(left[a:b][:DIFFERENCE_LINES])), Text("\n".join(right[c:d][:DIFFERENCE_LINES])))
-            shown += 1
+    places = [(a, b, c, d) for tag, a, b, c, d in matcher.get_opcodes() if tag != "equal"]
     equal = sum(block.size for block in matcher.get_matching_blocks())
-    more = sum(tag != "equal" for tag, *_ in matcher.get_opcodes()) - shown
-    tail = Text(f"  {equal:,} lines are equal" + (f"; {more:,} more places differ" if more else ""), style="dim")
-    return [table, tail] if shown else [tail]
+    tail = f"  {equal:,} of {len(left):,} and {len(right):,} words are the same"
+    tail += "" if len(places) <= DIFFERENCES else f"; {len(places) - DIFFERENCES:,} more places differ"
+    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
+    for name in ("only in the dropped one", "only in the twin"):
+        table.add_column(name, ratio=1, overflow="fold")
+    for a, b, c, d in places[:DIFFERENCES]:
+        table.add_row(_passage(left, a, b), _passage(right, c, d))
+    return [table, Text(tail, style="dim")] if places else [Text(tail, style="dim")]
+
+
+def _passage(words: list[str], start: int, end: int) -> Text:
+    """Words in bold after the few that lead to them."""
+    lead = " ".join(words[max(0, start - 4) : start])
+    shown = " ".join(words[start : min(end, start + DIFFERENCE_WORDS)]) + (" …" if end - start > DIFFERENCE_WORDS else "")
+    return Text.assemble((f"… {lead} " if lead else "", "dim"), (shown, "bold"))
 
 
 def why_dataset(dataset: Dataset, drops: list[dict[str, Any]]) -> RenderableType:
