@@ -57,11 +57,12 @@ def _in_words(found: Numbers, below: int, above: int) -> str:
 
 def _place(borders: Floats, log: bool, values: Floats) -> Floats:
     """x of values, clipped to the drawing."""
-    low, high = float(borders[0]), float(borders[-1])
+    low, high = borders[0], borders[-1]
+    inside = np.clip(values, low, high)
     if log:
-        with np.errstate(divide="ignore"):
-            low, high, values = np.log10(low), np.log10(high), np.log10(np.maximum(values, 0))
-    return np.clip((values - low) / (high - low), 0, 1) * _W
+        low, high, inside = np.log10(low), np.log10(high), np.log10(inside)
+    placed: Floats = (inside - low) / (high - low) * _W
+    return placed
 
 
 def _bars(borders: Floats, log: bool, counts: Ints, dropped: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> list[Html]:
