@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 
 from .dedup.keepers import choose_keepers
 from .evidence import Evidence, View
-from .plan import FlowPlan, PlannedStage
+from .plan import FlowPlan, PlannedStage, code_key
 from .stage import Bools, Dedup, Ints, Judging, Pairs
-from .store import Folder, Store, committed, data_file, digest
+from .store import Folder, Store, checked, committed, data_file, digest
 
 VERDICTS = pa.schema(
     [
@@ -95,9 +95,8 @@ class Verdicts:
 
 def decide_key(evidence: Evidence, round_index: int, before: str) -> str:
     """Digest of all evidence of the round, the round before, and the judging options."""
-    stages = [[s.label, s.mode, s.options] for s in evidence.flow.rounds[round_index].stages]
-    digests = [[part.digest for part in parts] for parts in evidence.parts(round_index)]
-    return digest("decide", evidence.flow.name, before, digests, stages, evidence.limit)
+    stages = [[s.fingerprint(), s.mode, s.options] for s in evidence.flow.rounds[round_index].stages]
+    return digest("decide", code_key(), evidence.flow.name, before, evidence.identity(round_index), stages, evidence.limit)
 
 
 def decide_round(store: Store, evidence: Evidence, round_index: int, key: str, before: str, fence: Callable[[], None]) -> dict[str, Any]:
@@ -121,7 +120,7 @@ def read_verdicts(store: Store, flow: FlowPlan, key: str) -> Verdicts:
     folder = store.unit("decide", flow.name, key)
     manifest = committed(folder)
     assert manifest is not None, key
-    return Verdicts.of_table(pq.read_table(data_file(folder, manifest, "verdicts")))
+    return Verdicts.of_table(pq.read_table(checked(data_file(folder, manifest, "verdicts"))))
 
 
 def _refused_before(evidence: Evidence, round_index: int, verdicts: Verdicts) -> list[dict[str, Any]]:
@@ -185,9 +184,8 @@ def _search(
     store: Store, evidence: Evidence, round_index: int, planned: PlannedStage, stage: Dedup, view: View, fence: Callable[[], None]
 ) -> Pairs:
     """The verified pairs of a Dedup: found once for the same evidence, entering records and search options."""
-    digests = [[part.digest for part in parts] for parts in evidence.parts(round_index)]
     entering = hashlib.sha256(np.ascontiguousarray(view.indices).data).hexdigest()
-    key = digest("match", planned.fingerprint(), stage.search_key(), digests, entering)
+    key = digest("match", planned.fingerprint(), stage.search_key(), code_key(), evidence.identity(round_index), entering)
     folder = store.unit("match", evidence.flow.name, key)
     manifest = committed(folder)
     if manifest is None:
@@ -197,7 +195,7 @@ def _search(
             pq.write_table(pa.table(columns), unit.file("pairs", ".parquet"), compression="zstd")
             unit.manifest = {"notes": pairs.notes}
         return pairs
-    table = pq.read_table(data_file(folder, manifest, "pairs"))
+    table = pq.read_table(checked(data_file(folder, manifest, "pairs")))
     a, b, similarity = (table.column(name).to_numpy() for name in ("a", "b", "similarity"))
     return Pairs(a, b, similarity, manifest["notes"])
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
-import pyarrow.parquet as pq
 
-from .columns import buffers
 from .errors import D4AError
+from .measure import digests, evidence_schema, rest_digests
 from .plan import FlowPlan
-from .scan import Part, digests, latest_text_round, parts_of
+from .scan import Part, latest_text_round, parts_of, read_columns
 from .stage import Ints
-from .store import Store
+from .store import Store, checked
 
 PLACE = pa.schema([("file", pa.dictionary(pa.int32(), pa.string())), ("block", pa.int32()), ("slot", pa.int32())])
 
@@ -38,6 +38,12 @@ class Evidence:
         if round_index not in self._parts:
             self._parts[round_index] = [parts_of(self.store, self.flow, round_index, p) for p in self.flow.partitions]
         return self._parts[round_index]
+
+    def identity(self, round_index: int) -> list[Any]:
+        """What a decision over this round rests on: which files, how their lines are numbered, and all that was measured."""
+        numbered = [parts[0].manifest["line_starts"] for parts in self.parts(0)]
+        digests = [[part.digest for part in parts] for parts in self.parts(round_index)]
+        return [[p.uid, lines, found] for p, lines, found in zip(self.flow.partitions, numbered, digests, strict=True)]
 
     @cached_property
     def starts(self) -> Ints:
@@ -60,10 +66,11 @@ class Evidence:
 
     def table(self, round_index: int, names: list[str], indices: Ints) -> pa.Table:
         """Columns of a round for the records at `indices` (ascending), which must have entered it."""
-        pieces, places = [], []
+        pieces = [evidence_schema(self.flow, round_index).empty_table().select(names)]
+        places = [np.zeros(0, np.int64)]
         for ordinal, parts in enumerate(self.parts(round_index)):
             for part in parts:
-                piece = pq.read_table(part.evidence, columns=["row", *names])
+                piece = read_columns(part.evidence, ["row", *names])
                 place = piece.column("row").to_numpy().astype(np.int64) + self.starts[ordinal]
                 inside = place < self.starts[ordinal + 1]
                 pieces.append(piece.select(names).filter(pa.array(inside)))
@@ -72,7 +79,10 @@ class Evidence:
         if np.array_equal(where, indices):
             return whole
         order = np.argsort(where, kind="stable")
-        return whole.take(pa.array(order[np.searchsorted(where[order], indices)]))
+        at = order[np.minimum(np.searchsorted(where[order], indices), max(len(order) - 1, 0))] if len(order) else order
+        if len(at) != len(indices) or not np.array_equal(where[at], indices):
+            raise D4AError(f"round {round_index + 1} of {self.flow.name} lacks evidence of some records; this is a defect of d4a")
+        return whole.take(pa.array(at))
 
     def round_of(self, column: str) -> int | None:
         """The round that measured `<label>.<value>`, or None."""
@@ -86,13 +96,13 @@ class Evidence:
 
     @cached_property
     def sources(self) -> pa.Array:
-        """(n,) string: path relative to the source's root, `#line` behind it where a file holds many records."""
+        """(n,) large_string: path relative to the source's root, `#line` behind it where a file holds many records."""
         pieces = []
         seen: dict[tuple[str, str], int] = {}  # lines before the range of a file that was cut
         for ordinal, part in enumerate(self.flow.partitions):
             one = self.parts(0)[ordinal][0]
             count = int(self.starts[ordinal + 1] - self.starts[ordinal])
-            table = pq.read_table(one.evidence, columns=["entry", "line"]).slice(0, count)
+            table = read_columns(one.evidence, ["entry", "line"]).slice(0, count)
             before = []
             for index, entry in enumerate(part.entries):
                 place = (entry.root, entry.path)
@@ -107,11 +117,11 @@ class Evidence:
 
     @cached_property
     def keys(self) -> pa.Array:
-        """(n,) string, unique: the record's own id, else its source; repeats get ~2, ~3 in input order."""
+        """(n,) large_string, unique: the record's own id, else its source; repeats get ~2, ~3 in input order."""
         pieces = []
         for ordinal, parts in enumerate(self.parts(0)):
             count = int(self.starts[ordinal + 1] - self.starts[ordinal])
-            pieces.append(pq.read_table(parts[0].evidence, columns=["id"]).column("id").slice(0, count).combine_chunks())
+            pieces.append(read_columns(parts[0].evidence, ["id"]).column("id").slice(0, count).combine_chunks())
         return unique_keys(pc.coalesce(_whole(pieces), self.sources))
 
     # ------------------------------------------------------------------------------------------- payload
@@ -119,16 +129,16 @@ class Evidence:
     def places(self, indices: Ints, round_index: int) -> pa.Table:
         """PLACE of the payload of records at `indices` (ascending), as it is after a round.
 
-        Stored payload: file below .d4a/, block and slot; file null where none was stored. Else: the source file, with null
-        block and slot.
+        Stored payload: file below .d4a/, block and slot; file null where none was stored. Else: partition/entry of the
+        plan, with null block and slot.
         """
         if not self.flow.modality.stored:
             return self._source_places(indices)
         latest = latest_text_round(self.flow, round_index)
-        files, blocks, slots, where = [], [], [], []
+        files, blocks, slots, where = [], [], [], [np.zeros(0, np.int64)]
         for ordinal, parts in enumerate(self.parts(latest)):
             for part in parts:
-                table = pq.read_table(part.evidence, columns=["row", "block", "slot"])
+                table = read_columns(part.evidence, ["row", "block", "slot"])
                 table = table.filter(table.column("block").is_valid())
                 place = table.column("row").to_numpy().astype(np.int64) + self.starts[ordinal]
                 where.append(place)
@@ -144,19 +154,18 @@ class Evidence:
         return pa.table([names, np.concatenate(blocks)[at], np.concatenate(slots)[at]], names=PLACE.names).cast(PLACE)
 
     def _source_places(self, indices: Ints) -> pa.Table:
-        paths = []
-        for ordinal, part in enumerate(self.flow.partitions):
+        names = []
+        for ordinal in range(len(self.flow.partitions)):
             inside = indices[(indices >= self.starts[ordinal]) & (indices < self.starts[ordinal + 1])]
             if len(inside):
-                entries = pq.read_table(self.parts(0)[ordinal][0].evidence, columns=["entry"]).column("entry").to_numpy()
-                paths += [str(Path(part.entries[k].root, part.entries[k].path)) for k in entries[inside - self.starts[ordinal]]]
-        nothing = pa.nulls(len(paths), pa.int32())
-        return pa.table([pa.array(paths, pa.string()).dictionary_encode(), nothing, nothing], names=PLACE.names).cast(PLACE)
+                entries = read_columns(self.parts(0)[ordinal][0].evidence, ["entry"]).column("entry").to_numpy()
+                names += [f"{ordinal}/{k}" for k in entries[inside - self.starts[ordinal]]]
+        nothing = pa.nulls(len(names), pa.int32())
+        return pa.table([pa.array(names, pa.string()).dictionary_encode(), nothing, nothing], names=PLACE.names).cast(PLACE)
 
 
 def _whole(pieces: list[pa.Array]) -> pa.Array:
-    chunked = pa.chunked_array(pieces, pa.string())
-    return chunked.combine_chunks() if chunked.num_chunks != 1 else chunked.chunk(0)
+    return pa.chunked_array([piece.cast(pa.large_string()) for piece in pieces], pa.large_string()).combine_chunks()
 
 
 def unique_keys(keys: pa.Array) -> pa.Array:
@@ -176,27 +185,25 @@ def unique_keys(keys: pa.Array) -> pa.Array:
         counts[name] = number
         names[index] = f"{name}~{number}"
         taken.add(names[index])
-    return pa.array(names, pa.string())
+    return pa.array(names, pa.large_string())
 
 
-def read_payload(store: Store, columns: pa.Schema, places: pa.Table) -> pa.Table:
+def read_payload(store: Store, flow: FlowPlan, places: pa.Table) -> pa.Table:
     """Payload columns of records at `places`, in that order. Every block is decompressed once.
 
-    Raises D4AError when a source file can no longer be read.
+    Raises D4AError when a source file can no longer be read, or stored payload is damaged.
     """
+    columns = flow.modality.columns
     files = places.column("file").combine_chunks()
-    codes, names = files.indices.to_numpy(), files.dictionary.to_pylist()
-    blocks, slots = (places.column(n).to_numpy(zero_copy_only=False) for n in ("block", "slot"))
+    codes, blocks, slots = files.indices.to_numpy(), *(places.column(n).to_numpy(zero_copy_only=False) for n in ("block", "slot"))
     pieces, where = [], []
-    for code, name in enumerate(names):
-        mine = np.flatnonzero(codes == code)
-        if not len(mine):
-            continue
-        if places.column("block").null_count:
-            pieces += [_source_file(name, columns)] * len(mine)
+    for code in np.unique(codes):
+        mine, name = np.flatnonzero(codes == code), files.dictionary[int(code)].as_py()
+        if not flow.modality.stored:
+            pieces += [_source_file(flow, name)] * len(mine)
             where.append(mine)
             continue
-        with pa.memory_map(str(store.state / name)) as source:
+        with pa.memory_map(str(checked(store.state / name))) as source:
             file = pa.ipc.open_file(source)
             for block in np.unique(blocks[mine]):
                 chosen = mine[blocks[mine] == block]
@@ -208,24 +215,36 @@ def read_payload(store: Store, columns: pa.Schema, places: pa.Table) -> pa.Table
     return pa.Table.from_batches(pieces).take(pa.array(order))
 
 
-def _source_file(name: str, columns: pa.Schema) -> pa.RecordBatch:
+def _source_file(flow: FlowPlan, name: str) -> pa.RecordBatch:
+    ordinal, entry = map(int, name.split("/"))
+    at = flow.partitions[ordinal].entries[entry]
+    path = Path(at.root, at.path)
     try:
-        data = Path(name).read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         hint = "run the same command again: only what changed is scanned anew"
-        raise D4AError(f"cannot be read again: {error.strerror}", name, hint) from error
+        raise D4AError(f"cannot be read again: {error.strerror}", str(path), hint) from error
+    columns = flow.modality.columns
     return pa.record_batch([pa.array([data], columns.field(0).type)], schema=columns)
 
 
-def check_digests(payload: pa.Array, expected: pa.Array, sources: list[str]) -> None:
-    """Raises D4AError naming the records whose payload is not what the scan saw."""
-    offsets, _ = buffers(payload)
-    assert len(offsets) == len(expected) + 1
-    changed = [source for source, a, b in zip(sources, digests(payload).to_pylist(), expected.to_pylist(), strict=True) if a != b]
+def check_digests(payload: pa.Table, expected: pa.Table) -> None:
+    """Raises D4AError naming the records whose payload is not what the scan saw.
+
+    payload   columns of the modality, the packed one first
+    expected  digest, rest and source of the same records
+    """
+    found = [digests(payload.column(0).combine_chunks()).to_pylist()]
+    wanted = [expected.column("digest").to_pylist()]
+    if payload.num_columns > 1:
+        found.append(rest_digests(payload.select(payload.column_names[1:]).combine_chunks()).to_pylist())
+        wanted.append(expected.column("rest").to_pylist())
+    same = [a == b for a, b in zip(zip(*found, strict=True), zip(*wanted, strict=True), strict=True)]
+    changed = [source for source, ok in zip(expected.column("source").to_pylist(), same, strict=True) if not ok]
     if changed:
         raise D4AError(
             f"{len(changed)} source files changed since the scan: {', '.join(changed[:5])}{' …' if len(changed) > 5 else ''}",
-            hint="nothing was published; run the same command again: only what changed is scanned anew",
+            hint="nothing was published; run the same command again, with --fresh where a tool kept the files' times",
         )
 
 
@@ -258,11 +277,16 @@ class View:
     def foreign(self, name: str) -> pa.ChunkedArray | None:
         """A value of any stage, by its full name."""
         index = self.evidence.round_of(name)
-        return None if index is None else self.evidence.table(index, [name], self.indices).column(0)
+        if index is None or index > self.round_index:  # what a later round measured must not decide this one
+            return None
+        return self.evidence.table(index, [name], self.indices).column(0)
 
     def payload(self, indices: Ints) -> pa.Array:
         """Payload of some of the records, by their index in this view, in the order asked for."""
-        wanted, back = np.unique(self.indices[indices], return_inverse=True)
-        places = self.evidence.places(wanted, self.round_index)
-        table = read_payload(self.evidence.store, self.evidence.flow.modality.columns, places)
+        wanted, back = np.unique(indices, return_inverse=True)
+        table = read_payload(self.evidence.store, self.evidence.flow, self._places.take(pa.array(wanted)))
         return table.column(0).combine_chunks().take(pa.array(back))
+
+    @cached_property
+    def _places(self) -> pa.Table:
+        return self.evidence.places(self.indices, self.round_index)

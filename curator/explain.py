@@ -11,7 +11,7 @@ import pyarrow as pa
 from .errors import D4AError
 from .evidence import Evidence, read_payload
 from .ledger import drops_by_reason, find
-from .plan import Plan, load_plan
+from .plan import Plan, published_plan
 from .shards.manifest import Dataset, read
 from .store import Store
 
@@ -22,10 +22,10 @@ class Previews:
     They come from the state under .d4a/ and from the source files; once either is gone there is none.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, plan: Plan | None = None) -> None:
+        """`plan`: of the run that is being published; else the one that was published last, which the ledger is about."""
         self._store = Store(root)
-        path = self._store.state / "plan.json"
-        self._plan: Plan | None = load_plan(path, path.stat().st_mtime_ns) if path.exists() else None
+        self._plan = plan or published_plan(self._store)
         self._evidence: dict[str, Evidence] = {}
 
     def get(self, flow: str, ids: list[int], whole: bool = False) -> dict[int, tuple[str, bytes]]:
@@ -54,7 +54,7 @@ class Previews:
     def _payload(self, evidence: Evidence, place: pa.Table) -> bytes | None:
         """One record's payload at a time: an image may be as large as a file can be."""
         try:
-            value = read_payload(self._store, evidence.flow.modality.columns, place).column(0)[0].as_py()
+            value = read_payload(self._store, evidence.flow, place).column(0)[0].as_py()
         except (D4AError, OSError):
             return None  # its source may have moved since
         return value.encode() if isinstance(value, str) else value

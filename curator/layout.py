@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ import pyarrow.parquet as pq
 from .decide import Verdicts, read_verdicts
 from .evidence import Evidence
 from .ledger import LEDGER, SCHEMA_VERSION, write_tables
+from .measure import MEMBER, member_suffixes
+from .plan import code_key
 from .recipe import Output
 from .scan import latest_text_round
 from .shards.tar import sample_bytes, tar_bytes
@@ -34,7 +37,7 @@ def layout_key(evidence: Evidence, decided: str, output: Output) -> str:
     """Key of a flow's layout: its last decision, and the options of output that place records."""
     options = output.model_dump(mode="json", include={"shard_bytes", "split", "order", "seed"})
     licences = [source.licence for source in evidence.flow.flow.sources]
-    return digest("layout", PACK_FORMAT, SCHEMA_VERSION, evidence.flow.name, decided, options, licences)
+    return digest("layout", PACK_FORMAT, SCHEMA_VERSION, code_key(), evidence.flow.name, decided, options, licences)
 
 
 def lay_out(store: Store, evidence: Evidence, decided: list[str], output: Output, key: str, fence: Callable[[], None]) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def lay_out(store: Store, evidence: Evidence, decided: list[str], output: Output
     with Folder(folder, fence) as unit:
         pq.write_table(packing.table(), unit.file("pack", ".parquet"), compression="zstd", row_group_size=16_384)
         tables = {
-            "ledger": _ledger(evidence, verdicts, kept, packing),
+            "ledger": _ledger(evidence, entered, verdicts, kept, packing),
             "scores": _values(evidence, entered, np.arange(evidence.size), sketch=False),
             "sketches": _values(evidence, entered, kept, sketch=True),
         }
@@ -103,7 +106,8 @@ class _Packing:
         self.sources: list[str] = evidence.sources.take(pa.array(kept)).to_pylist()
         self.sample_keys = [hashlib.blake2b(f"{flow.name}\0{key}".encode(), digest_size=10).hexdigest() for key in self.keys]
         self._round = latest_text_round(flow, self._last) if flow.modality.stored else 0
-        self.digests = evidence.table(self._round, ["digest"], kept).column(0).combine_chunks()
+        digests = evidence.table(self._round, ["digest", "rest"], kept)
+        self.digests, self.rests = (digests.column(name).combine_chunks() for name in ("digest", "rest"))
         self.heads = self._heads()
         self.sizes = self._sizes()
         self.splits = self._draw()
@@ -124,9 +128,9 @@ class _Packing:
 
     def _sizes(self) -> dict[str, Ints]:
         """suffix -> (kept,) int64 bytes of that member, as Pack will write it."""
-        suffixes = [n[5:] for n in pq.read_schema(self._evidence.parts(self._round)[0][0].evidence).names if n.startswith("size.")]
-        table = self._evidence.table(self._round, [f"size.{suffix}" for suffix in suffixes], self._kept)
-        sizes = {suffix: table.column(f"size.{suffix}").to_numpy().astype(np.int64) for suffix in suffixes}
+        suffixes = member_suffixes(self._evidence.flow)
+        table = self._evidence.table(self._round, [MEMBER + suffix for suffix in suffixes], self._kept)
+        sizes = {suffix: table.column(MEMBER + suffix).to_numpy().astype(np.int64) for suffix in suffixes}
         heads = np.array([len(head) for head in self.heads], np.int64)
         sizes["json"] = np.where(sizes["json"] == 2, heads, heads + sizes["json"] - 1)
         return sizes
@@ -148,7 +152,7 @@ class _Packing:
             draw = np.arange(len(self.keys), dtype=np.uint64)
         names = sorted(set(self.splits))
         split = np.array([names.index(s) for s in self.splits], np.int64)
-        order = np.lexsort((np.array(self.keys, dtype=object).astype(str), draw, split)).astype(np.int64)
+        order = np.lexsort((draw, split)).astype(np.int64)  # stable: equal draws, if ever, in input order
         taken = np.asarray(sample_bytes(self.sizes))[order] if len(order) else np.zeros(0, np.int64)
         shard, number, filled, before = np.zeros(len(order), np.int64), -1, 0, -1
         for index, (group, size) in enumerate(zip(split[order].tolist(), taken.tolist(), strict=True)):
@@ -158,44 +162,39 @@ class _Packing:
             shard[index] = number
         return order, shard
 
+    @cached_property
+    def packed(self) -> pa.Table:
+        """What decides the bytes of every shard and of the files beside it, one row a record, in packing order."""
+        columns = {
+            "key": pa.array(self.keys, pa.large_string()),
+            "source": pa.array(self.sources, pa.large_string()),
+            "sample_key": pa.array(self.sample_keys, pa.string()),
+            "licence": pa.array(self._licences(), pa.string()),
+            "digest": self.digests,
+            "rest": self.rests,
+            "head": pa.array(self.heads, pa.large_binary()),
+            **{MEMBER + suffix: pa.array(size) for suffix, size in self.sizes.items()},
+            **{name: self.scores.column(name) for name in self.scores.column_names},
+        }
+        return pa.table(columns).take(pa.array(self.order))
+
     def shards(self) -> list[dict[str, Any]]:
         """One entry a shard: path, rows of the pack list, unit key."""
         found: list[dict[str, Any]] = []
         counts: dict[str, int] = {}
         for number in range(int(self.shard[-1]) + 1 if len(self.shard) else 0):
-            start, end = np.searchsorted(self.shard, [number, number + 1])
-            rows = self.order[start:end]
-            split = self.splits[rows[0]]
+            start, end = (int(place) for place in np.searchsorted(self.shard, [number, number + 1]))
+            split = self.splits[self.order[start]]
             path = f"{self._evidence.flow.name}/{split}/{counts.get(split, 0):06d}.tar"
             counts[split] = counts.get(split, 0) + 1
-            members = [[self.keys[i], self.digests[i].as_py().hex(), hashlib.sha256(self.heads[i]).hexdigest()] for i in rows.tolist()]
-            scores = hashlib.sha256(self._serialised(rows)).hexdigest()
-            unit = digest("shard", PACK_FORMAT, path, members, scores)
-            found.append({"path": path, "split": split, "start": int(start), "count": int(end - start), "unit": unit})
+            unit = digest("shard", PACK_FORMAT, code_key(), path, _table_digest(self.packed.slice(start, end - start)))
+            found.append({"path": path, "split": split, "start": start, "count": end - start, "unit": unit})
         return found
 
-    def _serialised(self, rows: Ints) -> bytes:
-        """Scores of some records as bytes: they lie beside the shard, so they are part of its key."""
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, self.scores.schema) as stream:
-            stream.write_table(self.scores.take(pa.array(rows)).combine_chunks())
-        return bytes(sink.getvalue())
-
     def table(self) -> pa.Table:
-        """The pack list, in packing order."""
-        places = self._evidence.places(self._kept, self._last)
-        columns = {
-            "key": pa.array(self.keys, pa.string()),
-            "source": pa.array(self.sources, pa.string()),
-            "sample_key": pa.array(self.sample_keys, pa.string()),
-            "licence": pa.array(self._licences(), pa.string()),
-            "digest": self.digests,
-            "head": pa.array(self.heads, pa.binary()),
-            **{f"size.{suffix}": pa.array(size) for suffix, size in self.sizes.items()},
-            **{name: places.column(name).combine_chunks() for name in places.column_names},
-            **{name: self.scores.column(name) for name in self.scores.column_names},
-        }
-        return pa.table(columns).take(pa.array(self.order))
+        """The pack list: `packed`, and where the payload lies."""
+        places = self._evidence.places(self._kept, self._last).take(pa.array(self.order))
+        return pa.table({**{name: self.packed.column(name) for name in self.packed.column_names}, **_columns(places)})
 
     def _licences(self) -> list[str]:
         licences = []
@@ -210,6 +209,18 @@ class _Packing:
         return {str(name): int(count) for name, count in zip(names, counts, strict=True) if name}
 
 
+def _columns(table: pa.Table) -> dict[str, pa.Array]:
+    return {name: table.column(name).combine_chunks() for name in table.column_names}
+
+
+def _table_digest(table: pa.Table) -> str:
+    """sha256 of a table's rows, whatever chunks they lie in."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_batch(table.combine_chunks().to_batches()[0])
+    return hashlib.sha256(sink.getvalue()).hexdigest()
+
+
 def _all_values(evidence: Evidence) -> Iterator[tuple[int, str, Value]]:
     for index, one in enumerate(evidence.flow.rounds):
         for planned in one.stages:
@@ -220,22 +231,21 @@ def _all_values(evidence: Evidence) -> Iterator[tuple[int, str, Value]]:
 # -------------------------------------------------------------------------------------------------- tables
 
 
-def _ledger(evidence: Evidence, verdicts: Verdicts, kept: Ints, packing: _Packing) -> pa.Table:
+def _ledger(evidence: Evidence, entered: list[Ints], verdicts: Verdicts, kept: Ints, packing: _Packing) -> pa.Table:
     n = evidence.size
     columns: dict[str, pa.Array] = {
         "id": pa.array(evidence.ids),
         "flow": pa.repeat(pa.scalar(evidence.flow.name), n),
         "key": evidence.keys,
         "source": evidence.sources,
-        "verdict": pa.array(verdicts.kept).cast(pa.string()),
+        "verdict": pc.if_else(pa.array(verdicts.kept), "kept", "dropped"),
     }
-    columns["verdict"] = pc.if_else(pa.array(verdicts.kept), "kept", "dropped")
     columns.update(_why(verdicts))
     twins = pa.array(verdicts.twin, mask=verdicts.twin < 0)
     columns["twin"], columns["twin_source"] = evidence.keys.take(twins), evidence.sources.take(twins)
     survivors = survivor(verdicts)
     columns["survivor"] = evidence.keys.take(pa.array(survivors, mask=survivors < 0))
-    columns["edited_chars"] = _edited(evidence)
+    columns["edited_chars"] = _edited(evidence, entered)
     paths = np.array([shard["path"] for shard in packing.shards()], object)
     shard_of = np.empty(len(kept), object)
     shard_of[packing.order] = paths[packing.shard] if len(kept) else []
@@ -267,16 +277,15 @@ def survivor(verdicts: Verdicts) -> Ints:
         found[onward] = verdicts.twin[found[onward]]
 
 
-def _edited(evidence: Evidence) -> pa.Array:
-    """Sum of the values called `edited_chars`; null where nothing measures it."""
-    labels = [label for index, label, value in _all_values(evidence) if value.name == "edited_chars" and index == 0]
-    if not labels:
-        return pa.nulls(evidence.size, pa.int64())
-    table = evidence.table(0, [f"{label}.edited_chars" for label in labels], np.arange(evidence.size))
-    total = table.column(0)
-    for column in table.columns[1:]:
-        total = pc.add(total, column)
-    return total.combine_chunks()
+def _edited(evidence: Evidence, entered: list[Ints]) -> pa.Array:
+    """Sum over all rounds of the values called `edited_chars`; null where none was measured."""
+    total, measured = np.zeros(evidence.size, np.int64), np.zeros(evidence.size, bool)
+    for index, label, value in _all_values(evidence):
+        if value.name == "edited_chars":
+            column = evidence.table(index, [f"{label}.edited_chars"], entered[index]).column(0).combine_chunks()
+            total[entered[index]] += column.fill_null(0).to_numpy()
+            measured[entered[index]] |= column.is_valid().to_numpy(zero_copy_only=False)
+    return pa.array(total, mask=~measured)
 
 
 def _values(evidence: Evidence, entered: list[Ints], indices: Ints, sketch: bool) -> pa.Table:

@@ -7,20 +7,23 @@ source, packed values) and the body the modality gives. Its size was fixed befor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import D4AError
 from .evidence import check_digests, read_payload
+from .measure import MEMBER
 from .plan import FlowPlan
 from .shards.indexes import shard_indexes
 from .shards.manifest import MANIFEST, Shard, parse
 from .shards.tar import SamplePlace, TarWriter
-from .store import Folder, Store, committed, data_file
+from .store import Folder, Store, checked, committed, data_file, file_digest
 
-CHUNK = 64  # source files held in memory at a time
+CHUNK_BYTES = 64 << 20  # source files held in memory at a time
 # suffix in place of `.tar` -> name of the file in the unit's folder
 BESIDE = {".tar": "tar", ".tar.idx": "energon", ".idx": "dali", ".parquet": "samples"}
 
@@ -30,7 +33,7 @@ def pack_shard(store: Store, flow: FlowPlan, layout: str, shard: dict[str, Any],
     folder = store.unit("layout", flow.name, layout)
     manifest = committed(folder)
     assert manifest is not None, layout
-    records = pq.read_table(data_file(folder, manifest, "pack")).slice(shard["start"], shard["count"])
+    records = pq.read_table(checked(data_file(folder, manifest, "pack"))).slice(shard["start"], shard["count"])
     with Folder(store.unit("pack", flow.name, shard["unit"]), fence) as unit:
         with unit.file(BESIDE[".tar"], ".tar").open("wb") as file:
             writer = TarWriter(file)
@@ -57,17 +60,24 @@ def pack_shard(store: Store, flow: FlowPlan, layout: str, shard: dict[str, Any],
 def _samples(store: Store, flow: FlowPlan, records: pa.Table) -> Iterator[tuple[str, dict[str, bytes]]]:
     """(sample key, members) in packing order."""
     modality = flow.modality
-    step = records.num_rows if modality.stored else CHUNK
-    for start in range(0, records.num_rows, step):
-        rows = records.slice(start, step)
-        payload = read_payload(store, modality.columns, rows)
-        check_digests(payload.column(0).combine_chunks(), rows.column("digest"), rows.column("source").to_pylist())
+    for rows in [records] if modality.stored else _chunks(records):
+        payload = read_payload(store, flow, rows)
+        check_digests(payload, rows)
         names = zip(rows.column("sample_key").to_pylist(), rows.column("head").to_pylist(), strict=True)
         for (key, head), record in zip(names, _rows(payload), strict=True):
             members = modality.members(record)
             body = members["json"]
             members["json"] = head if body == b"{}" else head[:-1] + b"," + body[1:]
             yield key, members
+
+
+def _chunks(records: pa.Table) -> Iterator[pa.Table]:
+    """The records in order, in slices whose members have about CHUNK_BYTES together."""
+    sizes = sum(records.column(name).to_numpy() for name in records.column_names if name.startswith(MEMBER))
+    chunk = np.cumsum(sizes) // CHUNK_BYTES
+    for number in np.unique(chunk):
+        start, end = np.searchsorted(chunk, [number, number + 1])
+        yield records.slice(start, end - start)
 
 
 def _rows(payload: pa.Table) -> Iterator[dict[str, Any]]:
@@ -78,30 +88,40 @@ def _rows(payload: pa.Table) -> Iterator[dict[str, Any]]:
 
 def _check_sizes(places: list[SamplePlace], records: pa.Table, suffixes: list[str]) -> None:
     for suffix in suffixes:
-        for place, expected in zip(places, records.column(f"size.{suffix}").to_pylist(), strict=True):
+        for place, expected in zip(places, records.column(MEMBER + suffix).to_pylist(), strict=True):
             size = next(part.size for part in place.members if part.suffix == suffix)
             if size != expected:
                 raise D4AError(f"member .{suffix} has {size} bytes where the layout fixed {expected}; this is a defect of d4a", place.key)
 
 
-def published_shards(store: Store) -> dict[str, tuple[Shard, dict[str, dict[str, Any]]]]:
-    """unit key -> shard of the published dataset and the files beside it, where all of them are there in full size."""
+Published = dict[str, tuple[Shard, dict[str, dict[str, Any]], bool]]
+
+
+def published_shards(store: Store) -> Published:
+    """unit key -> shard of the published dataset, the files beside it, and whether nobody touched any of them since."""
     path = store.root / MANIFEST
-    if not path.exists():
+    try:
+        dataset = parse(path.read_bytes(), str(path))
+    except (OSError, D4AError):  # none, or a damaged one: nothing of it is used
         return {}
-    dataset = parse(path.read_bytes(), str(path))
+    untouched = store.untouched()
     found = {}
     for shard in dataset.shards:
         stem = shard.path.removesuffix(".tar")
         files = {s: dataset.files[stem + s].model_dump() for s in BESIDE if s != ".tar" and stem + s in dataset.files}
-        sizes = {shard.path: shard.bytes, **{stem + suffix: file["bytes"] for suffix, file in files.items()}}
-        whole = all((store.root / p).exists() and (store.root / p).stat().st_size == size for p, size in sizes.items())
-        if whole and len(sizes) == len(BESIDE):
-            found[shard.unit] = shard, files
+        if len(files) + 1 == len(BESIDE):
+            found[shard.unit] = shard, files, all(untouched.get(stem + suffix, False) for suffix in BESIDE)
     return found
 
 
-def packed(store: Store, flow: str, shard: dict[str, Any], published: dict[str, Any]) -> dict[str, Any] | None:
+def _whole(root: Path, shard: Shard, files: dict[str, dict[str, Any]]) -> bool:
+    """Whether the shard and the files beside it still have the digests that the manifest promises."""
+    stem = shard.path.removesuffix(".tar")
+    promised = {shard.path: shard.sha256, **{stem + suffix: file["sha256"] for suffix, file in files.items()}}
+    return all((root / path).is_file() and file_digest(root / path) == sha256 for path, sha256 in promised.items())
+
+
+def packed(store: Store, flow: str, shard: dict[str, Any], published: Published) -> dict[str, Any] | None:
     """What is known of a shard that needs no packing, or None. `published` is what `published_shards` gave.
 
     Returns the fields of `manifest.Shard`, `files` (suffix -> {"bytes", "sha256"}) and `folder`: where its files
@@ -114,5 +134,7 @@ def packed(store: Store, flow: str, shard: dict[str, Any], published: dict[str, 
         return {**{k: v for k, v in manifest.items() if k != "files"}, "files": files, "folder": folder}
     if shard["unit"] not in published:
         return None
-    there, files = published[shard["unit"]]
+    there, files, untouched = published[shard["unit"]]
+    if not untouched and not _whole(store.root, there, files):
+        return None
     return {**there.model_dump(), "files": files, "folder": None}

@@ -7,8 +7,9 @@ Everything that can be wrong before a record is read is found here.
 from __future__ import annotations
 
 import difflib
+import hashlib
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ import orjson
 from .errors import D4AError, UsageError
 from .recipe import Flow, Recipe, StageSpec
 from .sources import Partition, list_sources, partition
-from .stage import Dedup, Entry, Facts, Filter, Machine, Modality, Stage, Transform, modality, stage_class
-from .store import digest
+from .stage import Dedup, Entry, Facts, Filter, Machine, Modality, Stage, Transform, modality, stage_class, stage_names
+from .store import Store, digest, file_digest, write_json
 
-EVIDENCE_FORMAT = 1
+EVIDENCE_FORMAT = 2
+LIBRARIES = ("numpy", "pyarrow", "numba", "pillow", "orjson")
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,16 @@ class FlowPlan:
 
     def scan_key(self, round_index: int, part: Partition) -> str:
         """Key of the evidence of a partition in a round; thresholds are not in it."""
+        return digest(self._round_keys[round_index], part.uid)
+
+    @cached_property
+    def _round_keys(self) -> list[str]:
+        """For every round, what all its keys share: formats, versions, and the measuring stages up to it."""
         libraries = {name: _version(name) for name in self.modality.libraries}
-        key = digest(EVIDENCE_FORMAT, self.name, version("d4a"), libraries, part.uid)
-        for index in range(round_index + 1):
-            key = digest(key, [stage.fingerprint() for stage in self.rounds[index].stages])
-        return key
+        keys = [digest(EVIDENCE_FORMAT, self.name, version("d4a"), libraries)]
+        for one in self.rounds:
+            keys.append(digest(keys[-1], [stage.fingerprint() for stage in one.stages]))
+        return keys[1:]
 
 
 @dataclass(frozen=True)
@@ -141,10 +148,30 @@ def _stages(rows: list[dict[str, Any]]) -> tuple[PlannedStage, ...]:
     return tuple(PlannedStage(**{**row, "facts": Facts(**row["facts"])}) for row in rows)
 
 
-@cache
-def load_plan(path: Path, stamp: int) -> Plan:
-    """The plan in a file; `stamp` (its mtime_ns) makes a changed file a new plan, and a worker parse it once."""
-    return Plan.from_json(path.read_bytes())
+def code_key() -> list[Any]:
+    """Versions of what writes bytes beside the stages: part of every key below the scan's, and of what is published."""
+    return [version("d4a"), {name: version(name) for name in LIBRARIES}]
+
+
+def save_plan(store: Store, plan: Plan) -> str:
+    """Write the plan for the workers; returns its digest, which names it in every unit."""
+    write_json(store.state / "plan.json", plan.as_json())
+    return file_digest(store.state / "plan.json")
+
+
+@lru_cache(maxsize=2)
+def load_plan(path: Path, stamp: str) -> Plan:
+    """The plan in a file, parsed once a process; `stamp` is its digest. Raises D4AError when the file is another plan."""
+    text = path.read_bytes()
+    if hashlib.sha256(text).hexdigest() != stamp:
+        raise D4AError("the plan is not the one this unit belongs to", str(path), "run `d4a curate` again")
+    return Plan.from_json(text)
+
+
+def published_plan(store: Store) -> Plan | None:
+    """The plan of the dataset as it was published last, while the state is there."""
+    path = store.state / "published-plan.json"
+    return load_plan(path, file_digest(path)) if path.exists() else None
 
 
 # --------------------------------------------------------------------------------------------- making one
@@ -208,16 +235,23 @@ def _check_needs(one: Round, kind: Modality) -> None:
         stage = planned.make()
         for column in stage.needs:
             if column not in known and not any(t.can_offer(column) for t in transforms):
-                near = difflib.get_close_matches(column, sorted(known), 1)
-                hint = (
-                    f"did you mean {near[0]}?"
-                    if near
-                    else f"put `- use: {kind.name}.{'decode' if kind.name == 'image' else 'clean'}` before it"
-                )
-                raise D4AError(f"{planned.label} reads the column {column!r}, which no stage before it gives", hint=hint)
+                what = f"{planned.label} reads the column {column!r}, which no stage before it gives"
+                raise UsageError(what, hint=_giver(kind, column, known))
         if isinstance(stage, Transform):
             transforms.append(stage)
             known |= {value.name for value in stage.values}
+
+
+def _giver(kind: Modality, column: str, known: set[str]) -> str:
+    """A hint: the stage that gives a column, or a name close to it."""
+    for name in stage_names():
+        found = stage_class(name)
+        if name.startswith(f"{kind.name}.") and issubclass(found, Transform):
+            stage = found(found.Options())
+            if stage.can_offer(column) or column in {value.name for value in stage.values}:
+                return f"put `- use: {name}` before it"
+    near = difflib.get_close_matches(column, sorted(known), 1)
+    return f"did you mean {near[0]}?" if near else ""
 
 
 def wanted_columns(stages: list[Stage], index: int) -> frozenset[str]:

@@ -14,22 +14,21 @@ from typing import Any
 from .explain import Previews
 from .outcome import FlowOutcome
 from .pack import BESIDE, packed, published_shards
-from .plan import Plan
+from .plan import LIBRARIES, Plan, code_key
 from .report.content import flow_content
 from .report.page import render
 from .shards import card, croissant
 from .shards.energon import energon_files, write_sqlite
 from .shards.indexes import folder_indexes
 from .shards.manifest import Dataset, File, FlowCounts, Shard, StageCounts, describe_file, merkle_root, read
-from .store import DATASET, Store, committed, data_file, digest, read_json, replacing, write_json
+from .store import DATASET, Store, committed, data_file, digest, file_digest, read_json, replacing, sync_file, write_json
 
 REPORT = "report.html"
-LIBRARIES = ("numpy", "pyarrow", "numba", "pillow")
 
 
 def publish(store: Store, plan: Plan, flows: list[FlowOutcome]) -> tuple[Dataset, bool]:
     """Publish the packed shards of `flows`; returns the manifest, and whether anything was new."""
-    stamp = digest(plan.recipe_digest, [[flow.name, flow.layout] for flow in flows], _described(plan), version("d4a"))
+    stamp = digest(plan.recipe_digest, [[flow.name, flow.layout] for flow in flows], _described(plan), code_key())
     before = read_json(store.state / "published.json") or {}
     if before.get("stamp") == stamp and (store.root / DATASET).exists():
         dataset = read(store.root)
@@ -50,6 +49,7 @@ def publish(store: Store, plan: Plan, flows: list[FlowOutcome]) -> tuple[Dataset
     store.stage_publication(moves, names, dataset.to_json())
     store.finish_publication()
     shutil.rmtree(store.state / "pack", ignore_errors=True)
+    write_json(store.state / "published-plan.json", plan.as_json())
     write_json(store.state / "published.json", {"stamp": stamp})
     return dataset, True
 
@@ -100,7 +100,8 @@ def _energon_sqlite(store: Store, flows: list[FlowOutcome], moves: dict[str, str
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
         write_sqlite(target, [sources.get(name, store.root / name) for name in names], flow.suffixes)
-        files[path] = describe_file(target.read_bytes())
+        sync_file(target)
+        files[path] = File(bytes=target.stat().st_size, sha256=file_digest(target))
         moves[str(target.relative_to(store.state))] = path
 
 
@@ -108,7 +109,7 @@ def _report(store: Store, plan: Plan, flows: list[FlowOutcome], dataset: Dataset
     """The page about this run, from the tables that the layout committed."""
     tables = {(flow.name, name): _layout_files(store, flow, name) for flow in flows for name in ("ledger", "scores")}
     contents = [flow_content(plan.flow(flow.name), flow, tables[flow.name, "ledger"], tables[flow.name, "scores"]) for flow in flows]
-    return render(dataset, contents, Previews(store.root), plan.machine)
+    return render(dataset, contents, Previews(store.root, plan), plan.machine)
 
 
 def _layout_files(store: Store, flow: FlowOutcome, table: str) -> list[Path]:

@@ -52,7 +52,9 @@ class StageSpec(Schema):
 
     use: str = Field(description="Stage name, see `d4a stages`.")
     label: str = Field(description="Name in ledger and report: `as`, or the stage name.")
-    mode: Literal["judge", "annotate"] = Field("judge", description="`annotate` measures without dropping.")
+    mode: Literal["judge", "annotate"] = Field(
+        "judge", description="`annotate` measures without judging; what a Transform cannot handle is still refused."
+    )
     options: dict[str, Any] = Field(default_factory=dict)
 
 

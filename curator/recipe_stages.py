@@ -122,6 +122,8 @@ def _label(node: Node, address: str, problems: list[Problem]) -> str:
         problems.append(
             given.at.problem(f"`{address}.as` must be {words}, not {complaints.shown(given)}", "`as` names the stage in ledger and report")
         )
+    if label_of(node) == "read":
+        problems.append((given or node).at.problem("`read` is what the ledger calls reading itself", "choose another name for the stage"))
     return label_of(node) or address
 
 

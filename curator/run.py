@@ -10,6 +10,7 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,14 @@ from .evidence import Evidence
 from .layout import lay_out, layout_key
 from .outcome import FlowOutcome, Outcome
 from .pack import pack_shard, packed, published_shards
-from .plan import FlowPlan, Plan, load_plan, make_plan
+from .plan import FlowPlan, Plan, load_plan, make_plan, save_plan
 from .progress import Reporter
 from .publish import publish
 from .recipe import Recipe
 from .scan import missing_rows, parts_of, scan_partition
 from .sources import changed
-from .stage import Ints, Judging, Machine
-from .store import Store, committed, data_file, read_json, replacing, write_json
+from .stage import Bools, Ints, Judging, Machine
+from .store import Store, checked, committed, data_file, read_json, replacing, write_json
 
 # --------------------------------------------------------------------------------------------------- units
 
@@ -40,7 +41,7 @@ def run_unit(unit: Unit) -> dict[str, Any]:
     """Do one unit of work, described by plain data, and commit it. Returns counts for the progress line."""
     store = Store(Path(unit["root"]))
     path = store.state / "plan.json"
-    plan = load_plan(path, path.stat().st_mtime_ns)
+    plan = load_plan(path, unit["plan"])
     flow, fence = plan.flow(unit["flow"]), store.fence(unit["run"])
     if unit["kind"] == "scan":
         entering = _entering(store, flow, unit) if unit["before"] else None
@@ -58,8 +59,15 @@ def _entering(store: Store, flow: FlowPlan, unit: Unit) -> Ints:
     folder = store.unit("decide", flow.name, unit["before"])
     manifest = committed(folder)
     assert manifest is not None
-    kept = pq.read_table(data_file(folder, manifest, "verdicts"), columns=["kept"]).column(0).to_numpy()
+    kept = _kept(checked(data_file(folder, manifest, "verdicts")))
     return np.flatnonzero(kept[unit["start"] : unit["end"]]).astype(np.int64)
+
+
+@lru_cache(maxsize=2)
+def _kept(verdicts: Path) -> Bools:
+    """Who was kept, of all records of a flow: read once for all its partitions."""
+    kept: Bools = pq.read_table(verdicts, columns=["kept"]).column(0).to_numpy()
+    return kept
 
 
 # -------------------------------------------------------------------------------------------------- driver
@@ -72,6 +80,7 @@ class Driver:
         self.store, self.plan, self.engine, self.run_id, self.reporter = store, plan, engine, run_id, reporter
         self.outcomes = {flow.name: FlowOutcome(flow.name, skipped=flow.skipped) for flow in plan.flows}
         self._decided: defaultdict[str, list[str]] = defaultdict(list)
+        self._stamp = save_plan(store, plan)
 
     def run(self) -> Outcome:
         """Scan and decide round after round, lay out, pack, publish."""
@@ -92,7 +101,7 @@ class Driver:
 
     def _units(self, name: str, units: list[Unit], reused: int = 0) -> Iterator[dict[str, Any]]:
         self.reporter.step(name, len(units) + reused, reused)
-        common = {"root": str(self.store.root), "run": self.run_id}
+        common = {"root": str(self.store.root), "run": self.run_id, "plan": self._stamp}
         whole = [{**unit, **common} for unit in units]
         with replacing(self.store.state / "steps" / f"{name.replace(' ', '-')}.jsonl") as file:
             file.writelines(orjson.dumps(unit) + b"\n" for unit in whole)
@@ -133,7 +142,7 @@ class Driver:
                     total += int(parts_of(self.store, flow, 0, part)[0].manifest["records"])
                     used += 1
         self.plan = self.plan.with_partitions(flow.name, used)
-        save_plan(self.store, self.plan)
+        self._stamp = save_plan(self.store, self.plan)
 
     def _decide(self, flow: FlowPlan, round_index: int) -> None:
         outcome = self.outcomes[flow.name]
@@ -208,11 +217,6 @@ def _silent_rules(flow: FlowPlan, round_index: int, stages: list[dict[str, Any]]
 # ------------------------------------------------------------------------------------------------- curate
 
 
-def save_plan(store: Store, plan: Plan) -> None:
-    """Write the plan for the workers."""
-    write_json(store.state / "plan.json", plan.as_json())
-
-
 def curate(
     recipe: Recipe,
     recipe_digest: str,
@@ -233,10 +237,10 @@ def curate(
         store.finish_publication()
         if fresh:
             store.drop_state("scan", "decide", "match", "layout", "pack", "next")
+        store.check_published()
         with reporter.spinner("list sources, find models"):
             plan = make_plan(recipe, recipe_digest, machine, out, limit)
         _check_class(store, plan, fresh or accept_class)
-        save_plan(store, plan)
         engine = LocalEngine(workers)
         try:
             return Driver(store, plan, engine, run_id, reporter).run()

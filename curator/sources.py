@@ -7,6 +7,8 @@ removed file changes its own group only. A partition is known by the digest of i
 
 from __future__ import annotations
 
+import errno
+import fnmatch
 import glob
 import hashlib
 import os
@@ -16,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import D4AError
+from .errors import D4AError, MachineError, UsageError
 from .recipe import Flow, Source
 from .stage import Entry, Modality
 from .store import digest
@@ -51,34 +53,41 @@ class Listing:
 def list_sources(flow: Flow, modality: Modality, exclude: Path) -> Listing:
     """All files of a flow's sources, sorted; `exclude` (the output folder) is never read.
 
-    Raises D4AError when a source matches nothing.
+    Raises D4AError when a source matches nothing, UsageError when it lies inside the output folder.
     """
     listing = Listing()
     seen: set[tuple[str, str]] = set()
+    exclude = exclude.resolve()
     for index, source in enumerate(flow.sources):
-        found = [e for e in _files(source, index, modality, listing.skipped, exclude) if (e.root, e.path) not in seen]
+        found = {(e.root, e.path): e for e in _files(source, index, modality, listing.skipped, exclude)}
         if not found:
             skipped = f"; it holds only files that {modality.name} does not read" if listing.skipped else ""
             raise D4AError(f"nothing found{skipped}", source.path, "check the path; relative paths start at the current directory")
-        # a file that two globs of one root match is read once
-        seen.update((entry.root, entry.path) for entry in found)
-        listing.entries += sorted(found, key=lambda entry: os.fsencode(entry.path))
+        # a file that two sources of one root match is read once
+        new = [entry for place, entry in found.items() if place not in seen]
+        seen.update(found)
+        listing.entries += sorted(new, key=lambda entry: os.fsencode(entry.path))
     return listing
 
 
 def _files(source: Source, index: int, modality: Modality, skipped: Counter[str], exclude: Path) -> Iterator[Entry]:
     path = Path(source.path)
-    if path.is_dir():
+    try:
+        folder, exists = path.is_dir(), path.exists()
+    except OSError as error:
+        raise MachineError(f"cannot be read: {error.strerror}", source.path, "check its name and who may read it") from error
+    pattern = not exists and glob.has_magic(source.path)
+    root = path if folder else _glob_root(source.path) if pattern else path.parent
+    if _inside(root, exclude):
+        raise UsageError("the source lies inside the output folder", source.path, "choose another place with --out, or move the source")
+    if folder:
         yield from _folder(path, path, source, index, modality, skipped, exclude)
-    elif path.exists():
-        yield _entry(path.parent, path, index)
-    elif glob.has_magic(source.path):
-        root = _glob_root(source.path)
-        # pathlib's own glob skips hidden folders and follows no links in `**`; users expect the shell's rules, hidden files included
-        for found in map(Path, glob.iglob(source.path, recursive=True, include_hidden=True)):  # noqa: PTH207
-            if not found.is_dir():
-                if not _inside(found, exclude):
-                    yield _entry(root, found, index)
+    elif exists:
+        yield _entry(root, path, index)
+    elif pattern:
+        for found, problem in _matches(root, Path(source.path).parts[len(root.parts) :], skipped, exclude):
+            if problem or not found.is_dir():
+                yield _entry(root, found, index, problem)
             elif "**" not in source.path:  # a pattern of folders; `**` names the files in them itself
                 yield from _folder(root, found, source, index, modality, skipped, exclude)
 
@@ -86,11 +95,14 @@ def _files(source: Source, index: int, modality: Modality, skipped: Counter[str]
 def _folder(
     root: Path, folder: Path, source: Source, index: int, modality: Modality, skipped: Counter[str], exclude: Path
 ) -> Iterator[Entry]:
-    for found, problem in _walk(folder, source.recursive, exclude):
-        if problem or modality.accepts(found.name, source):
-            yield _entry(root, found, index, problem)
-        else:
-            skipped["".join(found.suffixes[-1:]) or "(no suffix)"] += 1
+    for here, names, problem in _walk(folder, source.recursive, skipped, exclude):
+        if problem:
+            yield _entry(root, here, index, problem)
+        for name in names:
+            if modality.accepts(name, source):
+                yield _entry(root, here / name, index)
+            else:
+                skipped[_printable(Path(name).suffix) or "(no suffix)"] += 1
 
 
 def _glob_root(pattern: str) -> Path:
@@ -100,33 +112,69 @@ def _glob_root(pattern: str) -> Path:
     return Path(*parts[:fixed]) if fixed else Path()
 
 
+def _matches(folder: Path, parts: tuple[str, ...], skipped: Counter[str], exclude: Path) -> Iterator[tuple[Path, str]]:
+    """What matches the parts of a pattern below a folder, hidden names included, and folders that cannot be read, with the reason.
+
+    Unlike `glob`, `**` follows no links (two that lead upwards never end) and says what it could not look into.
+    """
+    first, rest = parts[0], parts[1:]
+    if first == "**":
+        for here, _, problem in _walk(folder, True, skipped, exclude):
+            yield from [(here, problem)] if problem else _matches(here, rest or ("*",), skipped, exclude)
+        return
+    try:
+        names = sorted(fnmatch.filter((path.name for path in folder.iterdir()), first)) if glob.has_magic(first) else [first]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError:
+        yield folder, "unreadable_folder"
+        return
+    for path in (folder / name for name in names):
+        if rest:
+            yield from _matches(path, rest, skipped, exclude)
+        elif os.path.lexists(path) and not _inside(path, exclude):
+            yield path, ""
+
+
 def _inside(path: Path, folder: Path) -> bool:
-    return path.absolute().is_relative_to(folder)
+    """Whether a path leads into a resolved folder, over links and `..` too."""
+    return path.resolve().is_relative_to(folder)
 
 
-def _walk(root: Path, recursive: bool, exclude: Path) -> Iterator[tuple[Path, str]]:
-    """Regular files below a folder, and folders that cannot be read, with the reason. Links to folders are not followed."""
+def _walk(root: Path, recursive: bool, skipped: Counter[str], exclude: Path) -> Iterator[tuple[Path, list[str], str]]:
+    """Folders with the names of their files, and folders that cannot be read, with the reason.
+
+    Links to folders are not followed, but counted.
+    """
     problems: list[OSError] = []
     for folder, folders, names in os.walk(root, onerror=problems.append):
         here = Path(folder)
-        folders[:] = sorted(f for f in folders if not _inside(here / f, exclude)) if recursive else []
-        yield from ((here / name, "") for name in sorted(names))
-    yield from ((Path(problem.filename), "unreadable_folder") for problem in problems)
+        linked = [name for name in folders if (here / name).is_symlink()]
+        if recursive and linked:
+            skipped["(link to a folder)"] += len(linked)
+        folders[:] = sorted(f for f in folders if f not in linked and not _inside(here / f, exclude)) if recursive else []
+        yield here, sorted(names), ""
+    yield from ((Path(problem.filename), [], "unreadable_folder") for problem in problems)
+
+
+def _printable(name: str) -> str:
+    """A file name as text: names are bytes on Linux, and need not be UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _entry(root: Path, path: Path, source: int, problem: str = "") -> Entry:
     relative = os.path.relpath(path, root).replace(os.sep, "/")
     base = str(root.absolute())
-    try:
-        relative.encode()
-    except UnicodeEncodeError:  # names are bytes on Linux
-        relative, problem = relative.encode("utf-8", "backslashreplace").decode(), problem or "name_not_utf8"
+    if relative != _printable(relative):
+        relative, problem = _printable(relative), problem or "name_not_utf8"
     if problem:
         return Entry(base, relative, 0, 0, 0, 0, source, problem)
     try:
         status = path.stat()
     except OSError as error:
-        return Entry(base, relative, 0, 0, 0, 0, source, "dangling_link" if path.is_symlink() else f"cannot_stat_{error.errno}")
+        denied = "permission_denied" if isinstance(error, PermissionError) else f"cannot_stat_{error.errno}"
+        link = isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP
+        return Entry(base, relative, 0, 0, 0, 0, source, "dangling_link" if link else denied)
     if not stat.S_ISREG(status.st_mode):
         return Entry(base, relative, 0, 0, 0, 0, source, "not_a_file")
     return Entry(base, relative, status.st_size, status.st_mtime_ns, 0, status.st_size, source)

@@ -107,7 +107,6 @@ class Judgement:
     value       (n,) float64  the measured value that decided, NaN where there is none
     threshold   (n,) float64  what it was compared with, NaN where there is none
     detail      (n,) object or None   a few words more (a class name, a language)
-    twin        (n,) int64    index of the kept record it duplicates, -1 where there is none
     """
 
     keep: Bools
@@ -116,7 +115,6 @@ class Judgement:
     value: Floats
     threshold: Floats
     detail: npt.NDArray[np.object_] | None = None
-    twin: Ints | None = None
 
     @classmethod
     def keep_all(cls, n: int) -> Judgement:
@@ -182,7 +180,7 @@ class Stage(ABC):
     """What all stages share. Subclass Transform, Filter or Dedup.
 
     name       dotted noun, as in the recipe
-    version    raised whenever measured values change for the same input and options
+    version    raised whenever values, verdicts or pairs change for the same input and options
     cost       "model" for neural networks: after a Filter or a Dedup such a stage starts a new round
     needs      batch columns it reads: of the reader, or offered by a Transform before it in the round
     values     columns it measures

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
@@ -21,12 +22,12 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from .errors import D4AError, UsageError
+from .errors import D4AError, MachineError, UsageError
 
 STATE = ".d4a"
 MANIFEST = "manifest.json"
 DATASET = "dataset.json"
-PUBLISHED_FOLDERS = ("text", "image", "pair", "ledger", "scores", "sketches")
+PUBLISHED = "files.json"  # what was published, with sizes and times
 
 
 def canonical(value: Any) -> bytes:
@@ -43,6 +44,12 @@ def file_digest(path: Path) -> str:
     """sha256 (hex) of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_file(path: Path) -> None:
+    """Make a file that somebody else wrote survive a power cut."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
@@ -88,10 +95,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any | None:
-    """The content of a JSON file, or None where there is no such file."""
+    """The content of a JSON file, or None where there is no such file, or none that can be read."""
     try:
         return orjson.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, orjson.JSONDecodeError):
         return None
 
 
@@ -144,13 +151,14 @@ class Folder:
             temporary.replace(self.path / name)
             files[stem] = {"name": name, "sha256": sha256, "bytes": (self.path / name).stat().st_size}
         self._fence()
-        write_json(self.path / MANIFEST, {"files": files, **self.manifest})
+        content = {"files": files, **self.manifest}
+        write_json(self.path / MANIFEST, {**content, "check": digest(content)})
 
 
 def committed(path: Path) -> dict[str, Any] | None:
-    """The manifest of a committed unit folder, or None: not committed, or a file of it is gone or cut short."""
+    """The manifest of a committed unit folder, or None: not committed, damaged, or a file of it is gone or cut short."""
     manifest = read_json(path / MANIFEST)
-    if not isinstance(manifest, dict):
+    if not isinstance(manifest, dict) or manifest.pop("check", "") != digest(manifest):
         return None
     for entry in manifest["files"].values():
         try:
@@ -164,6 +172,19 @@ def committed(path: Path) -> dict[str, Any] | None:
 def data_file(path: Path, manifest: dict[str, Any], stem: str) -> Path:
     """Path of one data file of a committed unit."""
     return path / str(manifest["files"][stem]["name"])
+
+
+@functools.cache
+def checked(path: Path) -> Path:
+    """The path of a unit's data file, once its bytes have been found to be those committed: the digest is in the name.
+
+    Raises D4AError where they are not; the unit counts as not committed from then on.
+    """
+    if file_digest(path)[:16] == path.stem.rpartition("-")[2]:
+        return path
+    with contextlib.suppress(OSError):
+        (path.parent / MANIFEST).unlink(missing_ok=True)
+    raise D4AError("damaged since it was written", str(path), "run the same command again: this piece of work is done anew")
 
 
 # ------------------------------------------------------------------------------------------------ state
@@ -195,11 +216,11 @@ class Store:
 
     def make(self) -> None:
         """Create the folders. Raises UsageError where the output folder holds something that is no dataset of d4a."""
-        if self.root.exists() and not self.root.is_dir():
-            raise UsageError("the output path is a file", str(self.root), "choose another place with --out")
-        if self.root.exists() and not self.state.exists() and not (self.root / DATASET).exists() and any(self.root.iterdir()):
-            raise UsageError("the output folder holds files that are not d4a's", str(self.root), "choose an empty folder with --out")
         try:
+            if self.root.exists() and not self.root.is_dir():
+                raise UsageError("the output path is a file", str(self.root), "choose another place with --out")
+            if self.root.exists() and not self.state.exists() and not (self.root / DATASET).exists() and any(self.root.iterdir()):
+                raise UsageError("the output folder holds files that are not d4a's", str(self.root), "choose an empty folder with --out")
             self.state.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise explain(error, self.root) from error
@@ -219,25 +240,31 @@ class Store:
                 raise D4AError(
                     f"another run works on this dataset: {lock.read().strip()}", str(self.root), "wait for it, or end it"
                 ) from None
+            except OSError as error:
+                hint = "choose a place on another file system with --out"
+                raise MachineError(f"this file system has no locks: {error.strerror}", str(self.root), hint) from error
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()}")
             lock.flush()
             with replacing(self.state / "run") as file:
                 file.write(run_id.encode())
+            for left in self.state.rglob(".*.tmp"):  # of workers that were killed
+                left.unlink(missing_ok=True)
             yield
 
     def drop_state(self, *acts: str) -> None:
-        """Forget committed units (`--fresh`)."""
+        """Forget committed units, and what is known of the published files (`--fresh`)."""
         for act in acts:
             shutil.rmtree(self.state / act, ignore_errors=True)
+        write_json(self.state / PUBLISHED, dict.fromkeys(self._published(), None))
 
     def remove_state(self) -> int:
         """Remove everything under .d4a/; returns the bytes freed. Raises D4AError while a run works on it."""
+        if not self.state.exists():
+            return 0
         size = sum(path.stat().st_size for path in self.state.rglob("*") if path.is_file())
-        if self.state.exists():
-            with self.locked("clean"):
-                pass
-        shutil.rmtree(self.state, ignore_errors=True)
+        with self.locked("clean"):
+            shutil.rmtree(self.state, ignore_errors=True)
         return size
 
     # -------------------------------------------------------------------------------------- publishing
@@ -251,7 +278,8 @@ class Store:
         """
         with replacing(self.state / "next" / DATASET) as file:
             file.write(dataset)
-        write_json(self.state / "next" / "publish.json", {"moves": moves, "names": sorted(names)})
+        stale = sorted(self._published().keys() - set(names))
+        write_json(self.state / "next" / "publish.json", {"moves": moves, "names": sorted(names), "stale": stale})
 
     def finish_publication(self) -> bool:
         """Publish what was staged; safe to repeat. Returns whether there was anything to publish."""
@@ -274,18 +302,43 @@ class Store:
             if (self.state / source).exists():
                 (self.root / target).parent.mkdir(parents=True, exist_ok=True)
                 (self.state / source).replace(self.root / target)
-        self._remove_unnamed(set(order["names"]))
-        for folder in sorted({(self.root / name).parent for name in order["names"]}):
-            sync_folder(folder)
+        self._remove(order["stale"])
+        write_json(self.state / PUBLISHED, {name: _stamp(self.root / name) for name in order["names"]})
+        for folder in sorted({folder for name in order["names"] for folder in Path(name).parents}):
+            sync_folder(self.root / folder)
         # the last step: while this file is missing, nothing under the root counts as a dataset
         (self.state / "next" / DATASET).replace(self.root / DATASET)
         sync_folder(self.root)
 
-    def _remove_unnamed(self, names: set[str]) -> None:
-        for folder in PUBLISHED_FOLDERS:
-            for path in sorted((self.root / folder).rglob("*"), reverse=True):
-                if path.is_dir():
-                    with contextlib.suppress(OSError):
-                        path.rmdir()  # only if empty
-                elif str(path.relative_to(self.root)) not in names:
-                    path.unlink()
+    def _remove(self, names: list[str]) -> None:
+        """Remove files of the dataset before, and the folders that this leaves empty; what somebody else put there stays."""
+        for name in names:
+            (self.root / name).unlink(missing_ok=True)
+            for folder in list(Path(name).parents)[:-1]:
+                with contextlib.suppress(OSError):
+                    (self.root / folder).rmdir()
+
+    def _published(self) -> dict[str, Any]:
+        """Path -> size and time of the files that d4a published; of an older state, or none, only the paths are known."""
+        known = read_json(self.state / PUBLISHED)
+        dataset = read_json(self.root / DATASET) if known is None else None
+        if isinstance(dataset, dict):
+            known = dict.fromkeys([*dataset["files"], *(shard["path"] for shard in dataset["shards"])])
+        return known or {}
+
+    def check_published(self) -> None:
+        """Have the dataset published anew where a file is no longer as it was published; `packed` hashes the shards among them."""
+        if not all(self.untouched().values()):
+            (self.state / "published.json").unlink(missing_ok=True)
+
+    def untouched(self) -> dict[str, bool]:
+        """Path -> whether a published file still has the size and time that it was published with."""
+        return {name: stamp is not None and _stamp(self.root / name) == stamp for name, stamp in self._published().items()}
+
+
+def _stamp(path: Path) -> list[int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]

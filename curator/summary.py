@@ -120,31 +120,28 @@ def _options(options: dict[str, Any]) -> str:
 # ----------------------------------------------------------------------------------------------------- why
 
 
-def why_record(row: dict[str, Any], previews: dict[int, tuple[str, bytes]]) -> RenderableType:
-    """One ledger row as sentences, and for a text duplicate both texts side by side."""
+def why_record(row: dict[str, Any], payloads: dict[int, tuple[str, bytes]]) -> RenderableType:
+    """One ledger row as sentences, and for a text duplicate the words that differ."""
     head = Text.assemble(
         (row["verdict"], "bold green" if row["verdict"] == "kept" else "bold red"), f"  {row['flow']}  ", (row["key"], "bold")
     )
     lines: list[RenderableType] = [head]
     if row["source"] != row["key"]:
-        lines.append(f"  source      {row['source']}")
+        lines.append(Text(f"  source      {row['source']}"))
     if row["verdict"] == "kept":
-        lines.append(f"  sample      {row['sample_key']} in {row['shard']}")
+        lines.append(Text(f"  sample      {row['sample_key']} in {row['shard']}"))
         return Group(*lines)
-    lines.append(f"  by          {row['stage']}: {row['reason']}" + (f" ({row['detail']})" if row["detail"] else ""))
-    if row["value"] is not None and row["similarity"] is None:
-        lines.append(f"  measured    {row['value']:.6g}, threshold {row['threshold']:.6g}")
+    lines.append(Text(f"  by          {row['stage']}: {row['reason']}" + (f" ({row['detail']})" if row["detail"] else "")))
     if row["twin"] is not None:
-        lines += _twin_lines(row)
-        lines += _side_by_side(row, previews)
+        return Group(*lines, *map(Text, _twin_lines(row)), *_side_by_side(row, payloads))
+    if row["value"] is not None:
+        against = f", threshold {row['threshold']:.6g}" if row["threshold"] is not None else ""
+        lines.append(Text(f"  measured    {row['value']:.6g}{against}"))
     return Group(*lines)
 
 
-def _twin_lines(row: dict[str, Any]) -> list[RenderableType]:
-    lines: list[RenderableType] = [
-        f"  similarity  {row['similarity']:.4f}, threshold {row['threshold']:.6g}",
-        f"  twin        {row['twin']}",
-    ]
+def _twin_lines(row: dict[str, Any]) -> list[str]:
+    lines = [f"  similarity  {row['similarity']:.4f}, threshold {row['threshold']:.6g}", f"  twin        {row['twin']}"]
     if row["twin_source"] != row["twin"]:
         lines.append(f"              from {row['twin_source']}")
     twin = row["twin_row"]

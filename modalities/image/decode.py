@@ -37,7 +37,11 @@ class Decode(Transform):
         Value("format", pa.string(), "Format by content: jpeg, png, webp, gif, tiff, bmp or avif.", packed="format"),
         Value("width", pa.int32(), "Width of the upright picture [pixels].", packed="width"),
         Value("height", pa.int32(), "Height of the upright picture [pixels].", packed="height"),
-        Value("frames", pa.int32(), "Frames or pages in the file, 1 for a still picture; null where it breaks off behind the first."),
+        Value(
+            "frames",
+            pa.int32(),
+            "Frames or pages in the file, 1 for a still picture; null where the file breaks off or never ends.",
+        ),
         Value("mode", pa.string(), "Pixel layout in the file, in Pillow's words: L, RGB, RGBA, P, CMYK, I;16, ..."),
         Value("exif_orientation", pa.int8(), "EXIF orientation, 1 to 8, 1 where there is none; width, height and views have it applied."),
         Value("alpha", pa.bool_(), "Whether the file has transparency."),
@@ -82,5 +86,6 @@ class Decode(Transform):
 
 def _value(one: Picture | RefusedError | None, name: str) -> Any:
     if isinstance(one, RefusedError):
-        return dict(zip(("width", "height"), one.size or (), strict=False)).get(name)
+        claimed = dict(zip(("width", "height"), one.size or (), strict=False)).get(name)
+        return claimed if claimed is None or claimed < 2**31 else None  # a broken header may claim more; `detail` says it
     return getattr(one, name, None)

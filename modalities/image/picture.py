@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .sniff import READABLE, SNIFF_BYTES, canvas_size, sniff, unreadable
+from .sniff import READABLE, SNIFF_BYTES, canvas_size, sniff, tiff_pages, unreadable
 from .views import View
 
 _ORIENTATION = 0x0112
@@ -137,7 +137,7 @@ def _decoded(data: bytes, kind: str, views: Sequence[View], max_pixels: int) -> 
     for floor, luma, group in _decodes(image, views):
         decoded = upright(_decode(_open(data, kind) if rendered else image, floor, luma), kind, turned)
         rendered.update({view.name: view.render(decoded) for view in group})
-    return Picture(kind, *size, _frames(image), mode, turned, alpha, rendered)
+    return Picture(kind, *size, tiff_pages(data) if kind == "tiff" else _frames(image), mode, turned, alpha, rendered)
 
 
 def _open(data: bytes, kind: str) -> Image.Image:

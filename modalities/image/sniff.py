@@ -7,8 +7,10 @@ for the rest one honest word in the ledger is enough.
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 SNIFF_BYTES = 4096
+MAX_PAGES = 1_000_000
 READABLE = ("jpeg", "png", "webp", "gif", "tiff", "bmp", "avif")
 # images that d4a cannot decode
 FOREIGN = frozenset({"heic", "jxl", "jp2", "ico", "psd", "svg", "exr", "hdr", "pnm", "dds"})
@@ -86,6 +88,26 @@ def canvas_size(head: bytes, name: str) -> tuple[int, int] | None:
         bits = int.from_bytes(head[21:25], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
+
+
+def tiff_pages(data: bytes) -> int | None:
+    """Pages of a TIFF file, its chain of directories; None where that breaks off or has more than MAX_PAGES links.
+
+    Pillow counts too, but in time that grows with the square: an hour for the pages that fit into 30 MB.
+    """
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+    big = data[2:4] in (b"+\0", b"\0+")
+    start, offset, count, entry = (8, 8, 8, 20) if big else (4, 4, 2, 12)
+    at, seen = int.from_bytes(data[start : start + offset], order), set[int]()
+    while at and at not in seen:
+        if len(seen) == MAX_PAGES:
+            return None
+        seen.add(at)
+        after = at + count + entry * int.from_bytes(data[at : at + count], order)
+        if after + offset > len(data):
+            return None
+        at = int.from_bytes(data[after : after + offset], order)
+    return len(seen)
 
 
 _BMP_HEADERS = frozenset(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124))

@@ -1,0 +1,230 @@
+"""The inner half of SCAN: runs the stages of a round over batches, and writes what they measured.
+
+Evidence is a Parquet file with one row for every record that entered, readable or not; values of records that
+were refused are null. Stored payload lies beside it in blocks that are read one by one, because Pack takes the
+records of a block in another order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+from .columns import buffers
+from .errors import D4AError
+from .plan import FlowPlan, PlannedStage, wanted_columns
+from .stage import Columns, Dedup, Filter, Ints, Stage, Transform, reader_schema
+from .store import Folder
+
+# small enough that a shard, whose records lie in all blocks of a corpus, unpacks few records in vain
+BLOCK_BYTES = 64 << 10
+MEMBER = "member:"  # prefix of the size columns, one a member suffix; no label holds a colon
+_Measured = dict[str, tuple[Ints, pa.Array]]  # column -> rows of the batch that have it, and their values
+# what evidence says about a record beside measured values; from `digest` on null for refused records
+# digest: of the payload proper (text, image bytes); rest: of what else is packed (meta), null where there is nothing else
+HEAD = pa.schema(
+    [
+        ("row", pa.int32()),
+        ("entry", pa.int32()),
+        ("line", pa.int64()),
+        ("id", pa.string()),
+        ("stage", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("digest", pa.binary(16)),
+        ("rest", pa.binary(16)),
+        ("payload_bytes", pa.int64()),
+        ("block", pa.int32()),
+        ("slot", pa.int32()),
+    ]
+)
+
+
+def evidence_schema(flow: FlowPlan, round_index: int) -> pa.Schema:
+    """Schema of the evidence of a round: HEAD, member sizes, and the values of its stages."""
+    sizes = flow.modality.sizes(pa.RecordBatch.from_pylist([], schema=reader_schema(flow.modality)))
+    values = [(f"{s.label}.{v.name}", v.type) for s in flow.rounds[round_index].stages for v in s.make().values]
+    return pa.schema([*HEAD, *((MEMBER + suffix, pa.int64()) for suffix in sorted(sizes)), *values])
+
+
+def member_suffixes(flow: FlowPlan) -> list[str]:
+    """Suffixes of the members of every sample of a flow."""
+    return sorted(flow.modality.sizes(pa.RecordBatch.from_pylist([], schema=reader_schema(flow.modality))))
+
+
+class EvidenceWriter:
+    """Runs the stages of a round over batches and writes evidence and, where the modality stores it, payload."""
+
+    def __init__(self, unit: Folder, flow: FlowPlan, round_index: int, first: str) -> None:
+        one = flow.rounds[round_index]
+        self._first = first
+        self._modality = flow.modality
+        self._planned: list[tuple[PlannedStage, bool]] = [(s, False) for s in one.carried] + [(s, True) for s in one.stages]
+        self._stages: list[Stage] = [planned.make() for planned, _ in self._planned]
+        for (planned, _), stage in zip(self._planned, self._stages, strict=True):
+            stage.open(planned.facts)
+        self._stores = flow.modality.stored and (round_index == 0 or any(isinstance(s, Transform) for s in self._stages))
+        self._schema = evidence_schema(flow, round_index)
+        self._file = pq.ParquetWriter(unit.file("evidence", ".parquet"), self._schema, compression="zstd")
+        self._payload = _Blocks(unit.file("payload", ".arrow"), flow.modality.columns) if self._stores else None
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self.records = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Measure one reader batch and append its evidence."""
+        self.records += batch.num_rows
+        refused = _Refused(batch.num_rows)
+        measured: _Measured = {}
+        live, at = refused.take_out(batch, np.arange(batch.num_rows), "read")
+        for position, stage in enumerate(self._stages):
+            if not live.num_rows:
+                break  # every record was refused: the values of later stages are null
+            planned, recorded = self._planned[position]
+            started = time.process_time()
+            try:
+                live, values = _run(stage, live, wanted_columns(self._stages, position))
+            except D4AError:
+                raise
+            except Exception as error:  # a stage may come from anywhere; its author needs to know what it met
+                rows = batch.column("row")
+                where = f"rows {rows[0]} to {rows[-1]} of the partition that begins with {self._first}"
+                raise D4AError(f"{planned.label} failed: {error!r}", where, "--debug shows the traceback") from error
+            self._seconds[planned.label] += time.process_time() - started
+            if recorded:
+                measured.update({f"{planned.label}.{v.name}": (at, values[v.name]) for v in stage.values})
+            if isinstance(stage, Transform):
+                live, at = refused.take_out(live, at, planned.label)
+        self._write(batch, live, at, measured, refused)
+
+    def _write(self, batch: pa.RecordBatch, live: pa.RecordBatch, at: Ints, measured: _Measured, refused: _Refused) -> None:
+        payload = live.column(self._modality.columns.names[0])
+        columns: dict[str, pa.Array] = {name: batch.column(name) for name in ("row", "entry", "line", "id")}
+        columns.update({name: pa.array(getattr(refused, name), pa.string()) for name in ("stage", "reason", "detail")})
+        measured["digest"] = at, digests(payload)
+        if len(self._modality.columns) > 1:
+            measured["rest"] = at, rest_digests(live.select(self._modality.columns.names[1:]))
+        offsets, _ = buffers(payload)
+        measured["payload_bytes"] = at, pa.array(np.diff(offsets))
+        measured.update({MEMBER + suffix: (at, column) for suffix, column in self._modality.sizes(live).items()})
+        if self._payload is not None:
+            blocks, slots = self._payload.add(live)
+            measured["block"], measured["slot"] = (at, blocks), (at, slots)
+        for name, (rows, values) in measured.items():
+            columns[name] = _spread(values, rows, batch.num_rows)
+        arrays = [columns.get(f.name, pa.nulls(batch.num_rows, f.type)).cast(f.type) for f in self._schema]
+        self._file.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+
+    def close(self) -> dict[str, Any]:
+        """Finish the files; returns the manifest."""
+        self._file.close()
+        if self._payload is not None:
+            self._payload.close()
+        return {"records": self.records, "seconds": {label: round(s, 4) for label, s in self._seconds.items()}}
+
+
+def _run(stage: Stage, live: pa.RecordBatch, wanted: frozenset[str]) -> tuple[pa.RecordBatch, Columns]:
+    """The batch after a stage, and the stage's values; raises ValueError where they are not as long as the batch."""
+    if isinstance(stage, Transform):
+        changed = stage.change(live, wanted)
+        values: Columns = {v.name: changed.column(v.name) for v in stage.values}
+    else:
+        assert isinstance(stage, Filter | Dedup)
+        changed, values = live, stage.measure(live) if isinstance(stage, Filter) else stage.sketch(live)
+    lengths = {name: len(column) for name, column in {**values, "batch": changed}.items()}
+    if set(lengths.values()) != {live.num_rows}:
+        raise ValueError(f"columns of {lengths} rows for a batch of {live.num_rows}")
+    return changed, values
+
+
+class _Refused:
+    """The records of a batch that reader or Transforms refused: by whom, why, and in a few words more."""
+
+    def __init__(self, size: int) -> None:
+        self.stage: list[str | None] = [None] * size
+        self.reason: list[str | None] = [None] * size
+        self.detail: list[str | None] = [None] * size
+
+    def take_out(self, live: pa.RecordBatch, at: Ints, label: str) -> tuple[pa.RecordBatch, Ints]:
+        """The rows without a `reason`, and their places in the batch; `at` are the places of all of `live`."""
+        out = live.column("reason").is_valid().to_numpy(zero_copy_only=False)
+        if not out.any():
+            return live, at
+        for index in np.flatnonzero(out).tolist():
+            place = int(at[index])
+            self.stage[place] = label
+            self.reason[place] = live.column("reason")[index].as_py()
+            self.detail[place] = live.column("detail")[index].as_py()
+        return live.filter(pa.array(~out)), at[~out]
+
+
+def _spread(values: pa.Array, rows: Ints, n: int) -> pa.Array:
+    """Values of some rows -> a column of n rows, null elsewhere."""
+    if len(rows) == n:
+        return values
+    index = np.full(n, -1, np.int64)
+    index[rows] = np.arange(len(rows))
+    return values.take(pa.array(index, mask=index < 0))
+
+
+def digests(payload: pa.Array) -> pa.Array:
+    """blake2b-16 of every record's payload; (n,) binary(16)."""
+    offsets, data = buffers(payload)
+    view = memoryview(data)  # type: ignore[arg-type]
+    return pa.array(
+        [hashlib.blake2b(view[a:b], digest_size=16).digest() for a, b in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)],
+        pa.binary(16),
+    )
+
+
+def rest_digests(columns: pa.RecordBatch | pa.Table) -> pa.Array:
+    """blake2b-16 of what is packed beside the payload proper; (n,) binary(16)."""
+    found = [digests(columns.column(name)) for name in columns.schema.names]
+    return found[0] if len(found) == 1 else digests(pc.binary_join_element_wise(*(f.cast(pa.binary()) for f in found), b""))
+
+
+class _Blocks:
+    """Stored payload: an Arrow IPC file of zstd batches of about BLOCK_BYTES or one record, each readable alone."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._file = pa.ipc.new_file(str(path), schema, options=pa.ipc.IpcWriteOptions(compression="zstd"))
+        self._waiting: list[pa.RecordBatch] = []
+        self._bytes = self._rows = self._block = 0
+
+    def add(self, batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
+        """Append records; returns the block and the slot in it of each."""
+        blocks, slots = np.zeros(batch.num_rows, np.int32), np.zeros(batch.num_rows, np.int32)
+        sizes = np.sum([np.diff(buffers(batch.column(name))[0]) for name in self._schema.names], axis=0)
+        start = 0
+        for index, size in enumerate(sizes.tolist()):
+            blocks[index], slots[index] = self._block, self._rows
+            self._rows += 1
+            self._bytes += size
+            if self._bytes >= BLOCK_BYTES:
+                self._waiting.append(batch.slice(start, index + 1 - start))
+                self._flush()
+                start = index + 1
+        if start < batch.num_rows:
+            self._waiting.append(batch.slice(start))
+        return pa.array(blocks), pa.array(slots)
+
+    def _flush(self) -> None:
+        if self._rows:
+            table = pa.Table.from_batches([b.select(self._schema.names) for b in self._waiting]).combine_chunks()
+            self._file.write_batch(table.to_batches()[0])
+            self._block += 1
+        self._waiting, self._bytes, self._rows = [], 0, 0
+
+    def close(self) -> None:
+        """Write the last block and the footer."""
+        self._flush()
+        self._file.close()

@@ -1,0 +1,66 @@
+"""History must not matter: what decides bytes is in a key, so a run over old state equals a fresh one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small_corpus import published, write_text_inputs
+
+RECIPE = """name: keys
+text:
+  sources: [{path: "in/*.jsonl", licence: MIT}]
+  stages: [{use: text.clean}, {use: text.dedup.exact}]
+output: {path: out}
+"""
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text().replace(old, new))
+
+
+CHANGES: dict[str, Callable[[Path], None]] = {
+    "a field beside the text": lambda root: rewrite(root / "in/part-00.jsonl", '"n": 8', '"n": 9'),
+    "a longer field beside the text": lambda root: rewrite(root / "in/part-00.jsonl", '"n": 8', '"n": 88888'),
+    "the name of a file": lambda root: (root / "in/part-00.jsonl").rename(root / "in/part-99.jsonl"),
+    "the licence": lambda root: rewrite(root / "r.yaml", "MIT", "CC0-1.0"),
+    "a blank line": lambda root: rewrite(root / "in/part-00.jsonl", '{"id": "0-3"', '\n{"id": "0-3"'),
+    "the description": lambda root: rewrite(root / "r.yaml", "name: keys", "name: keys\ndescription: other"),
+    "the label of a stage": lambda root: rewrite(root / "r.yaml", "{use: text.clean}", "{use: text.clean, as: size}"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_in_one_place_equals_a_fresh_run(tmp_path: Path, d4a, change: str) -> None:
+    write_text_inputs(tmp_path / "in", files=2, records=15)
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    d4a("curate", "r.yaml", "--workers", 1)
+    before = published(tmp_path / "out")
+    CHANGES[change](tmp_path)
+    d4a("curate", "r.yaml", "--workers", 1)
+    d4a("curate", "r.yaml", "--workers", 1, "--out", "fresh")
+    assert published(tmp_path / "out") == published(tmp_path / "fresh") != before
+
+
+def test_why_shows_the_texts_of_the_published_dataset(tmp_path: Path, d4a) -> None:
+    """Not those of a run that was interrupted since; and names from the data are no markup."""
+    (tmp_path / "in").mkdir()
+    words = "one and the same text about a river and a bridge and a stone in the garden of the village"
+    (tmp_path / "in/x.jsonl").write_text("".join(json.dumps({"id": f"[red]{i}", "text": f"{words} {i}"}) + "\n" for i in range(3)))
+    (tmp_path / "r.yaml").write_text(RECIPE.replace("text.dedup.exact", "text.dedup.fuzzy, threshold: 0.5"))
+    d4a("curate", "r.yaml", "--workers", 1)
+    (tmp_path / "in/a.jsonl").write_text(json.dumps({"id": "new", "text": "something else altogether"}) + "\n")
+    (tmp_path / "in/broken.jsonl").symlink_to(tmp_path / "nowhere")
+    d4a("curate", "r.yaml", "--set", "max_bad_fraction=0.01", code=1)  # the new plan is written, nothing is published
+    told = d4a("why", "out", "[red]1").stdout
+    assert "[red]0" in told and "20 of 21 and 21 words are the same" in told and "something else" not in told
+
+
+def test_why_on_a_record_that_no_number_decided(tmp_path: Path, d4a) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/x.jsonl").write_text(json.dumps({"id": "a", "text": "This is plainly an English sentence, is it not?"}) + "\n")
+    (tmp_path / "r.yaml").write_text(RECIPE.replace("{use: text.clean}", "{use: text.language, keep: [de]}"))
+    d4a("curate", "r.yaml", "--workers", 1)
+    assert "text.language: language_not_kept (en)" in d4a("why", "out", "a").stdout
