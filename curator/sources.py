@@ -23,7 +23,7 @@ from .recipe import Flow, Source
 from .stage import Entry, Modality
 from .store import digest
 
-GROUP_FILES = 256  # a group ends on average after this many files, and at the latest after four times as many
+GROUP_FILES = 256  # a group of small files ends after this many on average
 
 
 @dataclass(frozen=True)
@@ -192,37 +192,38 @@ def changed(entries: list[Entry]) -> list[str]:
 
 def partition(listing: Listing, flow: Flow, modality: Modality) -> list[Partition]:
     """Entries -> partitions, in order. Same files, same partitions, on every machine."""
-    partitions: list[Partition] = []
+    return [Partition(_uid(group, flow), tuple(group)) for group in _groups(listing.entries, flow, modality)]
+
+
+def _groups(entries: list[Entry], flow: Flow, modality: Modality) -> Iterator[list[Entry]]:
+    """Consecutive entries of one source; a large file that can be cut gives groups of one range each."""
     group: list[Entry] = []
-
-    def close() -> None:
-        if group:
-            partitions.append(Partition(_uid(group, flow), tuple(group)))
-            group.clear()
-
     size = 0
-    for entry in listing.entries:
-        if entry.size > flow.partition_bytes and modality.splits(entry.path, flow.sources[entry.source]):
-            close()
-            for piece in _cut(entry, flow.partition_bytes):
-                group.append(piece)
-                close()
-            size = 0
+    for entry in entries:
+        cut = entry.size > flow.partition_bytes and modality.splits(entry.path, flow.sources[entry.source])
+        if group and (cut or size + entry.size > flow.partition_bytes or group[-1].source != entry.source):
+            yield group
+            group, size = [], 0
+        if cut:
+            yield from ([piece] for piece in _cut(entry, flow.partition_bytes))
             continue
-        if group and (size + entry.size > flow.partition_bytes or len(group) >= 4 * GROUP_FILES or group[-1].source != entry.source):
-            close()
-            size = 0
         group.append(entry)
         size += entry.size
-        if _ends_group(entry.path):
-            close()
-            size = 0
-    close()
-    return partitions
+        if _ends_group(entry, flow.partition_bytes):
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
-def _ends_group(path: str) -> bool:
-    return int.from_bytes(hashlib.blake2b(os.fsencode(path), digest_size=8).digest(), "big") % GROUP_FILES == 0
+def _ends_group(entry: Entry, partition_bytes: int) -> bool:
+    """By a hash of the path, so that a file added or removed moves no border but its own group's.
+
+    Larger files end a group more often: most groups are full at half of `partition_bytes`, and the limit,
+    which does move the borders behind it, seldom comes into play.
+    """
+    drawn = int.from_bytes(hashlib.blake2b(os.fsencode(entry.path), digest_size=8).digest(), "big") / 2**64
+    return drawn < max(1 / GROUP_FILES, 2 * entry.size / partition_bytes)
 
 
 def _cut(entry: Entry, size: int) -> Iterator[Entry]:
