@@ -112,7 +112,7 @@ def why(
     previews = Previews(dataset)
     for row in rows:
         ids = [row["id"], *([row["twin_row"]["id"]] if row["twin_row"] else [])]
-        _console().print(why_record(row, previews.get(row["flow"], ids, whole=True)), soft_wrap=not row["twin"])
+        _console().print(why_record(row, previews.get(row["flow"], ids, whole=True)), crop=False)
 
 
 @app.command()

@@ -122,22 +122,23 @@ def _options(options: dict[str, Any]) -> str:
 
 def why_record(row: dict[str, Any], payloads: dict[int, tuple[str, bytes]]) -> RenderableType:
     """One ledger row as sentences, and for a text duplicate the words that differ."""
-    head = Text.assemble(
-        (row["verdict"], "bold green" if row["verdict"] == "kept" else "bold red"), f"  {row['flow']}  ", (row["key"], "bold")
-    )
-    lines: list[RenderableType] = [head]
-    if row["source"] != row["key"]:
-        lines.append(Text(f"  source      {row['source']}"))
-    if row["verdict"] == "kept":
-        lines.append(Text(f"  sample      {row['sample_key']} in {row['shard']}"))
-        return Group(*lines)
-    lines.append(Text(f"  by          {row['stage']}: {row['reason']}" + (f" ({row['detail']})" if row["detail"] else "")))
+    kept = row["verdict"] == "kept"
+    head = Text.assemble((row["verdict"], "bold green" if kept else "bold red"), f"  {row['flow']}  ", (row["key"], "bold"), no_wrap=True)
+    lines = [f"  source      {row['source']}"] if row["source"] != row["key"] else []
+    if kept:
+        return Group(head, *map(_line, [*lines, f"  sample      {row['sample_key']} in {row['shard']}"]))
+    lines.append(f"  by          {row['stage']}: {row['reason']}" + (f" ({row['detail']})" if row["detail"] else ""))
     if row["twin"] is not None:
-        return Group(*lines, *map(Text, _twin_lines(row)), *_side_by_side(row, payloads))
+        return Group(head, *map(_line, [*lines, *_twin_lines(row)]), *_side_by_side(row, payloads))
     if row["value"] is not None:
         against = f", threshold {row['threshold']:.6g}" if row["threshold"] is not None else ""
-        lines.append(Text(f"  measured    {row['value']:.6g}{against}"))
-    return Group(*lines)
+        lines.append(f"  measured    {row['value']:.6g}{against}")
+    return Group(head, *map(_line, lines))
+
+
+def _line(text: str) -> Text:
+    """A line as it is: names from the data are no markup, and paths are not broken."""
+    return Text(text, no_wrap=True, overflow="ignore")
 
 
 def _twin_lines(row: dict[str, Any]) -> list[str]:
