@@ -62,7 +62,6 @@ class Previews:
 
 def explain(root: Path, key: str) -> list[dict[str, Any]]:
     """Ledger rows for a key, each with `twin_row`: the row of its twin, or None. Raises D4AError when there is none."""
-    read(root)
     rows = find(root, key)
     if not rows:
         raise D4AError(

@@ -15,6 +15,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from .errors import UsageError
+from .shards.manifest import read
 
 SCHEMA_VERSION = "1.0"
 ROWS_A_FILE = 1_000_000
@@ -59,10 +60,11 @@ def write_tables(table: pa.Table, paths: Iterator[Path]) -> int:
 
 def open_ledger(root: Path, flow: str | None = None) -> ds.Dataset:
     """The ledger of a finished dataset. Raises UsageError where there is none."""
-    files = sorted((root / "ledger").glob(f"{flow or '*'}-*.parquet"))
-    if not files:
-        raise UsageError("no ledger here", str(root), "name the folder of a finished dataset")
-    return ds.dataset([str(path) for path in files], schema=LEDGER)
+    names = [name for name in read(root).files if name.startswith(f"ledger/{flow or ''}")]
+    missing = [name for name in names if not (root / name).exists()]
+    if missing or not names:
+        raise UsageError(f"the ledger is not there: {', '.join(missing)}", str(root), "run the same `d4a curate` again")
+    return ds.dataset([str(root / name) for name in sorted(names)], schema=LEDGER)
 
 
 def find(root: Path, key: str) -> list[dict[str, Any]]:

@@ -19,9 +19,9 @@ from .evidence import check_digests, read_payload
 from .measure import MEMBER
 from .plan import FlowPlan
 from .shards.indexes import shard_indexes
-from .shards.manifest import MANIFEST, Shard, parse
+from .shards.manifest import Shard, parse
 from .shards.tar import SamplePlace, TarWriter
-from .store import Folder, Store, checked, committed, data_file, file_digest
+from .store import DATASET, Folder, Store, checked, committed, data_file, file_digest
 
 CHUNK_BYTES = 64 << 20  # source files held in memory at a time
 # suffix in place of `.tar` -> name of the file in the unit's folder
@@ -99,7 +99,7 @@ Published = dict[str, tuple[Shard, dict[str, dict[str, Any]], bool]]
 
 def published_shards(store: Store) -> Published:
     """unit key -> shard of the published dataset, the files beside it, and whether nobody touched any of them since."""
-    path = store.root / MANIFEST
+    path = store.root / DATASET
     try:
         dataset = parse(path.read_bytes(), str(path))
     except (OSError, D4AError):  # none, or a damaged one: nothing of it is used

@@ -22,7 +22,7 @@ from .measure import EvidenceWriter
 from .plan import FlowPlan
 from .sources import Partition
 from .stage import Entry, Ints, Modality, Transform, reader_schema
-from .store import MANIFEST, Folder, Store, checked, committed, data_file, digest
+from .store import UNIT_MANIFEST, Folder, Store, checked, committed, data_file, digest
 
 BATCH_BYTES = 32 << 20
 
@@ -65,7 +65,7 @@ def parts_of(store: Store, flow: FlowPlan, round_index: int, part: Partition) ->
     """Committed parts of a partition's evidence, in a fixed order."""
     folder = store.unit("scan", flow.name, flow.scan_key(round_index, part))
     found = []
-    for path in sorted(folder.glob(f"*/{MANIFEST}")):
+    for path in sorted(folder.glob(f"*/{UNIT_MANIFEST}")):
         manifest = committed(path.parent)
         if manifest is not None:
             found.append(Part(path.parent, manifest))

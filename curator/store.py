@@ -25,7 +25,7 @@ import orjson
 from .errors import D4AError, MachineError, UsageError
 
 STATE = ".d4a"
-MANIFEST = "manifest.json"
+UNIT_MANIFEST = "manifest.json"
 DATASET = "dataset.json"
 PUBLISHED = "files.json"  # what was published, with sizes and times
 
@@ -74,12 +74,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        raise explain(error, path) from error
+        raise write_error(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def explain(error: OSError, path: Path) -> D4AError:
+def write_error(error: OSError, path: Path) -> D4AError:
     """The D4AError for an operating-system error while writing."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return D4AError("the disk is full", str(path), "free some space and run the same command again: it goes on where it stopped")
@@ -133,12 +133,12 @@ class Folder:
             if error is None:
                 self._commit()
         except OSError as problem:
-            raise explain(problem, self.path) from problem
+            raise write_error(problem, self.path) from problem
         finally:
             for _, _, temporary in self._pending:
                 temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise explain(error, self.path) from error
+            raise write_error(error, self.path) from error
 
     def _commit(self) -> None:
         files = {}
@@ -152,12 +152,12 @@ class Folder:
             files[stem] = {"name": name, "sha256": sha256, "bytes": (self.path / name).stat().st_size}
         self._fence()
         content = {"files": files, **self.manifest}
-        write_json(self.path / MANIFEST, {**content, "check": digest(content)})
+        write_json(self.path / UNIT_MANIFEST, {**content, "check": digest(content)})
 
 
 def committed(path: Path) -> dict[str, Any] | None:
     """The manifest of a committed unit folder, or None: not committed, damaged, or a file of it is gone or cut short."""
-    manifest = read_json(path / MANIFEST)
+    manifest = read_json(path / UNIT_MANIFEST)
     if not isinstance(manifest, dict) or manifest.pop("check", "") != digest(manifest):
         return None
     for entry in manifest["files"].values():
@@ -183,7 +183,7 @@ def checked(path: Path) -> Path:
     if file_digest(path)[:16] == path.stem.rpartition("-")[2]:
         return path
     with contextlib.suppress(OSError):
-        (path.parent / MANIFEST).unlink(missing_ok=True)
+        (path.parent / UNIT_MANIFEST).unlink(missing_ok=True)
     raise D4AError("damaged since it was written", str(path), "run the same command again: this piece of work is done anew")
 
 
@@ -223,7 +223,7 @@ class Store:
                 raise UsageError("the output folder holds files that are not d4a's", str(self.root), "choose an empty folder with --out")
             self.state.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise explain(error, self.root) from error
+            raise write_error(error, self.root) from error
 
     @contextlib.contextmanager
     def locked(self, run_id: str) -> Iterator[None]:
@@ -231,7 +231,7 @@ class Store:
         try:
             lock = (self.state / "lock").open("a+")
         except OSError as error:
-            raise explain(error, self.state / "lock") from error
+            raise write_error(error, self.state / "lock") from error
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -291,7 +291,7 @@ class Store:
                 self._publish(order)
             (self.state / "next" / "publish.json").unlink()
         except OSError as error:
-            raise explain(error, self.root) from error
+            raise write_error(error, self.root) from error
         shutil.rmtree(self.state / "next", ignore_errors=True)
         return True
 

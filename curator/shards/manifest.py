@@ -15,8 +15,8 @@ import orjson
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import UsageError
+from ..store import DATASET
 
-MANIFEST = "dataset.json"
 SCHEMA_VERSION = "1.0"
 
 
@@ -184,14 +184,14 @@ def _sha256(data: bytes) -> bytes:
 
 def read(root: Path) -> Dataset:
     """The manifest of the dataset in folder `root`. Raises UsageError where there is none that this d4a can read."""
-    path = root / MANIFEST
+    path = root / DATASET
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         if not root.is_dir():
             raise UsageError("no such dataset: give the folder that holds dataset.json", where=str(root)) from error
         raise UsageError(
-            f"no {MANIFEST} here: this is no dataset, or not a finished one",
+            f"no {DATASET} here: this is no dataset, or not a finished one",
             where=str(root),
             hint="a run into this folder may have been interrupted: run the same `d4a curate` again",
         ) from error

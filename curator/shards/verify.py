@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .manifest import MANIFEST, Dataset, File, Shard, merkle_root, read
+from ..store import DATASET
+from .manifest import Dataset, File, Shard, merkle_root, read
 from .tar import read_places
 
 _THREADS = 4
@@ -69,9 +70,9 @@ def _count_problems(dataset: Dataset) -> Iterator[str]:
     for flow, counts in sorted(dataset.flows.items()):
         packed = sum(shard.samples for shard in dataset.shards if shard.flow == flow)
         if packed != counts.kept:
-            yield f"{MANIFEST}: flow {flow} kept {counts.kept:,} records, its shards hold {packed:,}"
+            yield f"{DATASET}: flow {flow} kept {counts.kept:,} records, its shards hold {packed:,}"
     if dataset.dataset_id != merkle_root(dataset.shards):
-        yield f"{MANIFEST}: dataset_id is not the Merkle root of its shards"
+        yield f"{DATASET}: dataset_id is not the Merkle root of its shards"
 
 
 def _stray_tars(root: Path, dataset: Dataset) -> Iterator[str]:
@@ -79,4 +80,4 @@ def _stray_tars(root: Path, dataset: Dataset) -> Iterator[str]:
     for folder in sorted({path.parent for path in named}):
         for path in sorted(folder.glob("*.tar")):
             if path not in named:
-                yield f"{path.relative_to(root).as_posix()}: not in {MANIFEST}, but a reader's glob would find it"
+                yield f"{path.relative_to(root).as_posix()}: not in {DATASET}, but a reader's glob would find it"

@@ -14,8 +14,9 @@ import pytest
 from d4a.curator.shards import card, croissant
 from d4a.curator.shards.energon import SQLITE, energon_files, write_sqlite
 from d4a.curator.shards.indexes import folder_indexes, shard_indexes
-from d4a.curator.shards.manifest import MANIFEST, Dataset, FlowCounts, Shard, StageCounts, by_flow, describe_file, merkle_root
+from d4a.curator.shards.manifest import Dataset, FlowCounts, Shard, StageCounts, by_flow, describe_file, merkle_root
 from d4a.curator.shards.tar import TarWriter
+from d4a.curator.store import DATASET
 from PIL import Image
 
 MEMBERS = {"image": ["jpg", "json"], "pair": ["jpg", "json", "txt"], "text": ["json"]}
@@ -91,7 +92,7 @@ def build(root: Path) -> Dataset:
         write_sqlite(root / flow / SQLITE, [(root / shard.path).with_suffix(".parquet") for shard in of_flow], MEMBERS[flow])
         files[f"{flow}/{SQLITE}"] = (root / flow / SQLITE).read_bytes()
     dataset = dataset.model_copy(update={"files": {path: describe_file(data) for path, data in files.items()}})
-    (root / MANIFEST).write_bytes(dataset.to_json())
+    (root / DATASET).write_bytes(dataset.to_json())
     return dataset
 
 

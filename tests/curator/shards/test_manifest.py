@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from d4a.curator.errors import EXIT_USAGE, UsageError
-from d4a.curator.shards.manifest import MANIFEST, Shard, merkle_root, parse, read
+from d4a.curator.shards.manifest import Shard, merkle_root, parse, read
 from d4a.curator.shards.verify import verify
+from d4a.curator.store import DATASET
 
 
 def shard(path: str, content: bytes) -> Shard:
@@ -22,15 +23,15 @@ def shard(path: str, content: bytes) -> Shard:
 
 
 def changed(root: Path, edit) -> None:
-    plain = json.loads((root / MANIFEST).read_bytes())
+    plain = json.loads((root / DATASET).read_bytes())
     edit(plain)
-    (root / MANIFEST).write_text(json.dumps(plain))
+    (root / DATASET).write_text(json.dumps(plain))
 
 
 def test_written_and_read_again(small) -> None:
     root, dataset = small
     assert read(root) == dataset
-    data = (root / MANIFEST).read_bytes()
+    data = (root / DATASET).read_bytes()
     assert data == dataset.to_json() and data.endswith(b"}\n")
     plain = json.loads(data)
     assert list(plain) == sorted(plain)
