@@ -233,8 +233,12 @@ def _cut(entry: Entry, size: int) -> Iterator[Entry]:
 
 
 def _uid(entries: list[Entry], flow: Flow) -> str:
-    """Identity of a partition: its files as listed, which source they are of, and how it is read; no absolute path."""
+    """Identity of a partition: its files as listed, and how they are read; no absolute path.
+
+    Unpacked archives may hold files of one name, size and time in two folders, so the name of the source's root
+    counts too: as it is written where it is relative, else its last part.
+    """
     rows = [[os.fsencode(e.path).hex(), e.size, e.mtime_ns, e.start, e.end, e.problem] for e in entries]
-    index = entries[0].source
-    reading = flow.sources[index].model_dump(include={"format", "text_field", "id_field"})
-    return digest(rows, index, reading)
+    source, root = flow.sources[entries[0].source], Path(entries[0].root)
+    name = root.name if Path(source.path).is_absolute() else os.path.relpath(root)
+    return digest(rows, name, source.model_dump(include={"format", "text_field", "id_field"}))

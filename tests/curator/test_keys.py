@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,10 +22,21 @@ def rewrite(path: Path, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new))
 
 
+def twin_folder(root: Path) -> None:
+    """The same names, sizes and times under another folder, as archives give them, with other texts."""
+    (root / "v2").mkdir()
+    for path in sorted((root / "in").iterdir()):
+        copy = root / "v2" / path.name
+        copy.write_bytes(path.read_bytes().replace(b"river", b"lakes"))
+        os.utime(copy, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    rewrite(root / "r.yaml", "in/*", "v2/*")
+
+
 CHANGES: dict[str, Callable[[Path], None]] = {
     "a field beside the text": lambda root: rewrite(root / "in/part-00.jsonl", '"n": 8', '"n": 9'),
     "a longer field beside the text": lambda root: rewrite(root / "in/part-00.jsonl", '"n": 8', '"n": 88888'),
     "the name of a file": lambda root: (root / "in/part-00.jsonl").rename(root / "in/part-99.jsonl"),
+    "the folder": twin_folder,
     "the licence": lambda root: rewrite(root / "r.yaml", "MIT", "CC0-1.0"),
     "a blank line": lambda root: rewrite(root / "in/part-00.jsonl", '{"id": "0-3"', '\n{"id": "0-3"'),
     "the description": lambda root: rewrite(root / "r.yaml", "name: keys", "name: keys\ndescription: other"),
