@@ -192,7 +192,13 @@ def changed(entries: list[Entry]) -> list[str]:
 
 def partition(listing: Listing, flow: Flow, modality: Modality) -> list[Partition]:
     """Entries -> partitions, in order. Same files, same partitions, on every machine."""
-    return [Partition(_uid(group, flow), tuple(group)) for group in _groups(listing.entries, flow, modality)]
+    found: dict[str, Partition] = {}
+    for group in _groups(listing.entries, flow, modality):
+        uid = _uid(group, flow)
+        while uid in found:  # two roots that differ in an absolute part only
+            uid = digest(uid)
+        found[uid] = Partition(uid, tuple(group))
+    return list(found.values())
 
 
 def _groups(entries: list[Entry], flow: Flow, modality: Modality) -> Iterator[list[Entry]]:
