@@ -29,6 +29,21 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take only the first N records of every flow.")]
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"d4a {version('d4a')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Data4All: raw text and images in; clean, deduplicated, explained WebDataset shards out."""
+
+
 @app.command()
 def curate(
     recipe: RecipePath,
@@ -42,29 +57,33 @@ def curate(
     json: AsJson = False,
 ) -> None:
     """Run a recipe: scan, decide, pack, publish. Run it again to go on after a crash or with other thresholds."""
+    from .errors import Interrupted
     from .load import digest
     from .progress import Reporter
     from .run import curate as run_recipe
     from .summary import show_outcome
 
     loaded = _load(recipe, overrides, out)
-    with Reporter(quiet=json) as reporter:
-        outcome = run_recipe(
-            loaded,
-            digest(loaded),
-            Path(loaded.output.path),
-            _machine(loaded, device),
-            workers=workers or os.cpu_count() or 1,
-            limit=limit,
-            fresh=fresh,
-            accept_class=accept_class,
-            reporter=reporter,
-        )
+    try:
+        with Reporter(quiet=json) as reporter:
+            outcome = run_recipe(
+                loaded,
+                digest(loaded),
+                Path(loaded.output.path),
+                _machine(loaded, device),
+                workers=workers or os.cpu_count() or 1,
+                limit=limit,
+                fresh=fresh,
+                accept_class=accept_class,
+                reporter=reporter,
+            )
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; what was done is kept", hint="run the same command again: it goes on where it stopped") from None
     if json:
         _print_json(outcome.as_json())
         return
     show_outcome(_console(), outcome)
-    _next_commands(Path(loaded.output.path), recipe)
+    _next_commands(Path(loaded.output.path))
 
 
 @app.command()
@@ -86,9 +105,13 @@ def plan(recipe: RecipePath, out: Out = None, overrides: Overrides = None, devic
 @app.command()
 def check(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Read a recipe and name everything that is wrong with it, all at once."""
+    from .plan import check_recipe
+    from .summary import counted
+
     loaded = _load(recipe, overrides, None)
+    check_recipe(loaded)
     stages = sum(len(flow.stages) for flow in loaded.flows().values())
-    typer.echo(f"{recipe}: good; {', '.join(loaded.flows())}, {stages} stages")
+    typer.echo(f"{recipe}: good; {', '.join(loaded.flows())}, {counted(stages, 'stage')}; `d4a plan` also looks at sources and models")
 
 
 @app.command()
@@ -121,13 +144,14 @@ def verify(dataset: DatasetPath) -> None:
     from .errors import D4AError
     from .shards.manifest import read
     from .shards.verify import verify as find_problems
+    from .summary import counted
 
     manifest = read(dataset)
     problems = find_problems(dataset)
     for problem in problems:
         typer.echo(problem, err=True)
     if problems:
-        raise D4AError(f"{len(problems)} problems", str(dataset), "run the same `d4a curate` again, or copy the dataset anew")
+        raise D4AError(counted(len(problems), "problem"), str(dataset), "run the same `d4a curate` again, or copy the dataset anew")
     typer.echo(
         f"{dataset}: whole; {len(manifest.shards)} shards, {sum(s.samples for s in manifest.shards):,} samples, {manifest.dataset_id}"
     )
@@ -267,17 +291,20 @@ def _print_json(value: Any) -> None:
     typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
 
 
-def _next_commands(out: Path, recipe: str) -> None:
+def _next_commands(out: Path) -> None:
+    import shlex
+
+    from rich.text import Text
+
     console = _console()
-    rows = [
-        (f"d4a why {out}", "what was dropped, by stage and reason"),
-        (f"d4a why {out} KEY", "one record: the value, the threshold, the twin"),
+    again = shlex.join(["d4a", *(argument for argument in sys.argv[1:] if argument not in ("--fresh", "--accept-class"))])
+    for command, what in (
+        (f"d4a why {out}", "what was dropped, and why"),
+        (f"d4a why {out} KEY", "one record: value, threshold, twin"),
         (f"{out}/report.html", "the run as a page"),
-        (f"d4a curate {recipe} --set STAGE.OPTION=VALUE", "another threshold, without a new scan"),
-    ]
-    width = max(len(command) for command, _ in rows)
-    for command, what in rows:
-        console.print(f"{command:<{width}}  [dim]{what}[/]", soft_wrap=True)
+        (f"{again} --set STAGE.OPTION=VALUE", "another threshold, no new scan"),
+    ):
+        console.print(Text.assemble(f"{command:<34}", (f"  {what}", "dim")), soft_wrap=True)
 
 
 def main() -> None:

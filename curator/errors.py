@@ -12,6 +12,7 @@ from unicodedata import combining, east_asian_width
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_MACHINE = 3
+EXIT_INTERRUPTED = 130
 
 
 class D4AError(Exception):
@@ -54,6 +55,12 @@ class MachineError(D4AError):
 def _blank(char: str) -> str:
     """White space as wide as a character on a terminal: Chinese takes two columns, a tab is a tab."""
     return "\t" if char == "\t" else "  " if east_asian_width(char) in "WF" else "" if combining(char) else " "
+
+
+class Interrupted(D4AError):  # noqa: N818
+    """Stopped by the user; what was committed stays."""
+
+    exit_code = EXIT_INTERRUPTED
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def _instead(file: Path, path: str) -> str:
 
 def _no_mapping(root: Node, name: str) -> Problem:
     if root.value is None:
-        return Problem("the recipe is empty", "`d4a copy quickstart` writes one to start from", name)
+        return Problem("the recipe is empty", "`d4a copy quickstart my.yaml` writes one to start from", name)
     return root.at.problem(f"a recipe is a mapping, not {complaints.shown(root)}", "begin with `name: my-dataset`")
 
 

@@ -33,6 +33,7 @@ class Outcome:
     flows: list[FlowOutcome]
     seconds: float
     published: bool
+    limit: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`: plain values."""

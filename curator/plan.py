@@ -191,6 +191,19 @@ def make_plan(recipe: Recipe, recipe_digest: str, machine: Machine, out: Path, l
     return Plan(recipe, recipe_digest, machine, tuple(flows), limit)
 
 
+def check_recipe(recipe: Recipe) -> None:
+    """What can be wrong with a recipe beside its words: formats, the order of stages, values that a small model does not know.
+
+    Looks at no source and no neural model. Raises D4AError.
+    """
+    for name, flow in recipe.flows().items():
+        kind = _modality(name)
+        _check_formats(flow, kind)
+        specs = [spec for spec in flow.stages if stage_class(spec.use).cost != "model"]
+        for one in _rounds(specs, kind, Machine()):
+            _check_needs(one, kind)
+
+
 def _modality(name: str) -> Modality:
     try:
         return modality(name)

@@ -59,7 +59,7 @@ class Reporter:
         note = f"{rate:,.0f} records/s" if self._records else ""
         if self._live and self._task is not None:
             self._bar.update(self._task, completed=self._done, note=note)  # type: ignore[arg-type]
-        elif time.monotonic() - self._logged >= LOG_EVERY_S:
+        elif time.monotonic() - self._logged >= LOG_EVERY_S or self._done == self._total:
             self._logged = time.monotonic()
             self._line(note)
 

@@ -28,7 +28,7 @@ REPORT = "report.html"
 
 def publish(store: Store, plan: Plan, flows: list[FlowOutcome]) -> tuple[Dataset, bool]:
     """Publish the packed shards of `flows`; returns the manifest, and whether anything was new."""
-    stamp = digest(plan.recipe_digest, [[flow.name, flow.layout] for flow in flows], _described(plan), code_key())
+    stamp = digest(plan.recipe_digest, [[flow.name, flow.layout] for flow in flows], _described(plan), plan.limit, code_key())
     before = read_json(store.state / "published.json") or {}
     if before.get("stamp") == stamp and (store.root / DATASET).exists():
         dataset = read(store.root)
@@ -154,6 +154,7 @@ def _dataset(plan: Plan, flows: list[FlowOutcome], shards: list[Shard], files: d
         files=files,
         licences={flow.name: flow.licences for flow in flows},
         members={flow.name: flow.suffixes for flow in flows},
+        limit=plan.limit,
     )
 
 

@@ -97,7 +97,9 @@ class Driver:
         self._pack()
         with self.reporter.spinner("publish"):
             dataset, published = publish(self.store, self.plan, list(self.outcomes.values()))
-        return Outcome(self.store.root, dataset.dataset_id, list(self.outcomes.values()), time.monotonic() - started, published)
+        return Outcome(
+            self.store.root, dataset.dataset_id, list(self.outcomes.values()), time.monotonic() - started, published, self.plan.limit
+        )
 
     def _units(self, name: str, units: list[Unit], reused: int = 0) -> Iterator[dict[str, Any]]:
         self.reporter.step(name, len(units) + reused, reused)
@@ -200,7 +202,7 @@ def _check_readable(flow: str, row: dict[str, Any], allowed: float) -> None:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(row["reasons"].items(), key=lambda r: -r[1])[:4])
         raise D4AError(
             f"{flow}: {bad} of {row['in']} records cannot be read ({reasons}); the recipe allows {allowed:.0%}",
-            hint="see the sources' format and text_field, or raise max_bad_fraction",
+            hint="see the sources' path and format" + (", and text_field" if flow == "text" else "") + "; or raise max_bad_fraction",
         )
 
 

@@ -59,10 +59,14 @@ def list_sources(flow: Flow, modality: Modality, exclude: Path) -> Listing:
     seen: set[tuple[str, str]] = set()
     exclude = exclude.resolve()
     for index, source in enumerate(flow.sources):
-        found = {(e.root, e.path): e for e in _files(source, index, modality, listing.skipped, exclude)}
+        skipped: Counter[str] = Counter()
+        found = {(e.root, e.path): e for e in _files(source, index, modality, skipped, exclude)}
         if not found:
-            skipped = f"; it holds only files that {modality.name} does not read" if listing.skipped else ""
-            raise D4AError(f"nothing found{skipped}", source.path, "check the path; relative paths start at the current directory")
+            hint = "check the path; relative paths start at the current directory"
+            if skipped:
+                hint = f"there are {sum(skipped.values()):,} files whose suffix {modality.name} does not know; `format:` says what they are"
+            raise D4AError("nothing found", source.path, hint)
+        listing.skipped += skipped
         # a file that two sources of one root match is read once
         new = [entry for place, entry in found.items() if place not in seen]
         seen.update(found)
@@ -76,7 +80,7 @@ def _files(source: Source, index: int, modality: Modality, skipped: Counter[str]
         folder, exists = path.is_dir(), path.exists()
     except OSError as error:
         raise MachineError(f"cannot be read: {error.strerror}", source.path, "check its name and who may read it") from error
-    pattern = not exists and glob.has_magic(source.path)
+    pattern = not exists and glob.has_magic(source.path) and _glob_root(source.path).is_dir()
     root = path if folder else _glob_root(source.path) if pattern else path.parent
     if _inside(root, exclude):
         raise UsageError("the source lies inside the output folder", source.path, "choose another place with --out, or move the source")

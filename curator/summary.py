@@ -28,11 +28,17 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
         console.print(flow_table(flow))
         for line in _notes(flow):
             console.print(Text(f"  {line}", style="dim"))
+    if outcome.limit is not None:
+        console.print(
+            f"a look only: the first {outcome.limit:,} records of every flow (whole partitions are scanned for it, and reused later)"
+        )
     shards = [shard for flow in outcome.flows for shard in flow.shards]
     reused = [f"{flow.name} scan reused" for flow in outcome.flows if not flow.scanned]
     new = [f"{flow.name}: {flow.scanned:,} records scanned" for flow in outcome.flows if flow.scanned]
     console.print(f"{outcome.seconds:.1f} s; " + "; ".join([*new, *reused]) + ("" if outcome.published else "; nothing changed"))
-    console.print(Text.assemble(("dataset ", "dim"), f"{outcome.dataset_id[:16]}  {len(shards)} shards in {_short(outcome.root)}"))
+    console.print(
+        Text.assemble(("dataset ", "dim"), f"{outcome.dataset_id[:16]}  {counted(len(shards), 'shard')} in {_short(outcome.root)}")
+    )
 
 
 def flow_table(flow: FlowOutcome) -> Table:
@@ -63,7 +69,7 @@ def _notes(flow: FlowOutcome) -> list[str]:
     if flow.skipped:
         top = sorted(flow.skipped.items(), key=lambda item: (-item[1], item[0]))
         named = ", ".join(f"{suffix} {count:,}" for suffix, count in top[:6])
-        lines.append(f"not read, by suffix: {named}" + (f" and {len(top) - 6} more" if len(top) > 6 else ""))
+        lines.append(f"passed over in folders, by suffix: {named}" + (f" and {len(top) - 6} more" if len(top) > 6 else ""))
     if flow.silent_rules:
         lines.append(f"rules that dropped nothing: {', '.join(_grouped(flow.silent_rules))}")
     for row in flow.stages:
@@ -96,7 +102,7 @@ def show_plan(console: Console, plan: Plan, held: dict[str, int]) -> None:
         f"device {plan.machine.device}, precision {plan.machine.precision}" + (f" ({plan.machine.why})" if plan.machine.why else "")
     )
     for flow in plan.flows:
-        table = _table(f"{flow.name}: {len(flow.partitions):,} partitions")
+        table = _table(f"{flow.name}: {counted(len(flow.partitions), 'partition')}")
         for name in ("round", "stage", "measures with", "judges by"):
             table.add_column(name)
         for index, one in enumerate(flow.rounds):
@@ -108,13 +114,24 @@ def show_plan(console: Console, plan: Plan, held: dict[str, int]) -> None:
         console.print(table)
         size = sum(part.size for part in flow.partitions)
         files = len({(entry.root, entry.path) for part in flow.partitions for entry in part.entries})
-        console.print(
-            f"  {files:,} files, {size / 1e6:,.1f} MB; {held.get(flow.name, 0):,} of {len(flow.partitions):,} partitions already scanned"
-        )
+        there = f"first round of {held.get(flow.name, 0):,} of {counted(len(flow.partitions), 'partition')} already scanned"
+        console.print(f"  {counted(files, 'file')}, {size / 1e6:,.1f} MB; {there}")
 
 
 def _options(options: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)
+    return ", ".join(f"{name} {_plain(value)}" for name, value in options.items() if value is not None)
+
+
+def _plain(value: Any) -> str:
+    """An option as a recipe would write it, without what is not set."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_plain(inner)}" for name, inner in value.items() if inner is not None) + "}"
+    return f"[{', '.join(map(_plain, value))}]" if isinstance(value, list) else str(value)
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 shard`, `2 shards`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 # ----------------------------------------------------------------------------------------------------- why
@@ -164,7 +181,8 @@ def _side_by_side(row: dict[str, Any], payloads: dict[int, tuple[str, bytes]]) -
     matcher = SequenceMatcher(None, left, right, autojunk=False)
     places = [(a, b, c, d) for tag, a, b, c, d in matcher.get_opcodes() if tag != "equal"]
     equal = sum(block.size for block in matcher.get_matching_blocks())
-    tail = f"  {equal:,} of {len(left):,} and {len(right):,} words are the same"
+    cut = f" (of the first {COMPARED_WORDS:,} compared)" if COMPARED_WORDS in (len(left), len(right)) else ""
+    tail = f"  {equal:,} of {len(left):,} and {len(right):,} words are the same{cut}"
     tail += "" if len(places) <= DIFFERENCES else f"; {len(places) - DIFFERENCES:,} more places differ"
     table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
     for name in ("only in the dropped one", "only in the twin"):

@@ -54,6 +54,7 @@ def _identity(dataset: Dataset, machine: Machine | None) -> Html:
     every = [(flow, split, number) for flow in sorted(dataset.flows) for split, number in splits(dataset, flow)]
     rows = [
         ("flows", "; ".join(f"{flow}: {count(found.kept)} of {count(found.records)}" for flow, found in sorted(dataset.flows.items()))),
+        ("limit", f"only the first {count(dataset.limit)} records of every flow" if dataset.limit is not None else ""),
         ("splits", "; ".join(f"{flow}/{split} {count(number)}" for flow, split, number in every) or "none"),
         ("licence", _licence(dataset)),
         ("dataset id", tag("code", dataset.dataset_id)),

@@ -91,7 +91,8 @@ def _intro(dataset: Dataset) -> str:
     description = str(dataset.recipe.get("description") or "").strip()
     what = f"WebDataset shards, curated by d4a (Data4All): {', '.join(parts) or 'no samples'}."
     where = "Every input record, kept or dropped, has a row in `ledger/`; every measured value is in `scores/`."
-    return "\n\n".join(part for part in (description, f"{what} {where}") if part)
+    look = f"Only the first {dataset.limit:,} records of every flow were taken (`--limit`)." if dataset.limit is not None else ""
+    return "\n\n".join(part for part in (description, f"{what} {where}", look) if part)
 
 
 def _amount(shards: Sequence[Shard]) -> str:

@@ -96,6 +96,7 @@ class Dataset(Part):
     flows          flow -> counts; licences: flow -> SPDX identifier -> samples
     members        flow -> suffixes of the members of every sample
     files          relative path -> File
+    limit          only the first so many records of every flow were taken; None: all
     """
 
     schema_version: str = SCHEMA_VERSION
@@ -112,6 +113,7 @@ class Dataset(Part):
     shards: list[Shard]
     files: dict[RelativePath, File] = Field(default_factory=dict)
     licences: dict[str, dict[str, Count]] = Field(default_factory=dict)
+    limit: Count | None = None
 
     def to_json(self) -> bytes:
         """The bytes of dataset.json: sorted keys, two spaces, a newline at the end; shards in the order given."""

@@ -35,9 +35,9 @@ class Text(Modality):
     libraries: ClassVar[tuple[str, ...]] = ("pyarrow", "orjson", "resiliparse")
 
     def accepts(self, path: str, source: Source) -> bool:
-        """By suffix: any that this modality reads, or those of the source's format."""
+        """By suffix: any that this modality reads; with a `format`, that one and files of no known suffix."""
         kind = format_by_name(path)
-        return kind != "" if source.format == "auto" else kind == source.format or (kind, source.format) == ("json", "jsonl")
+        return kind != "" if source.format == "auto" else kind in ("", source.format) or (kind, source.format) == ("json", "jsonl")
 
     def splits(self, path: str, source: Source) -> bool:
         """JSON lines that are not compressed; a `.json` file only where the source says `format: jsonl`."""
