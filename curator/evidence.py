@@ -117,12 +117,13 @@ class Evidence:
 
     @cached_property
     def keys(self) -> pa.Array:
-        """(n,) large_string, unique: the record's own id, else its source; repeats get ~2, ~3 in input order."""
+        """(n,) large_string, unique: the record's own id (unless empty), else its source; repeats get ~2, ~3 in input order."""
         pieces = []
         for ordinal, parts in enumerate(self.parts(0)):
             count = int(self.starts[ordinal + 1] - self.starts[ordinal])
             pieces.append(read_columns(parts[0].evidence, ["id"]).column("id").slice(0, count).combine_chunks())
-        return unique_keys(pc.coalesce(_whole(pieces), self.sources))
+        ids = _whole(pieces)
+        return unique_keys(pc.if_else(pc.fill_null(pc.equal(ids, ""), True), self.sources, ids))
 
     # ------------------------------------------------------------------------------------------- payload
 

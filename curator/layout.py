@@ -28,7 +28,7 @@ from .recipe import Output
 from .scan import latest_text_round
 from .shards.tar import sample_bytes, tar_bytes
 from .stage import Ints, Value
-from .store import Folder, Store, committed, digest
+from .store import Folder, Store, committed, digest, intact
 
 PACK_FORMAT = 1
 
@@ -47,7 +47,8 @@ def lay_out(store: Store, evidence: Evidence, decided: list[str], output: Output
     """
     folder = store.unit("layout", evidence.flow.name, key)
     done = committed(folder)
-    if done is not None:
+    # its tables are linked into the dataset: who changes them there changes them here
+    if done is not None and all(intact(folder / entry["name"]) for entry in done["files"].values()):
         return {**done, "reused": True}
     # a round was entered by what the round before kept: evidence may hold more, from runs with other thresholds
     entered = [np.arange(evidence.size), *(np.flatnonzero(read_verdicts(store, evidence.flow, k).kept) for k in decided[:-1])]

@@ -169,9 +169,12 @@ def load_plan(path: Path, stamp: str) -> Plan:
 
 
 def published_plan(store: Store) -> Plan | None:
-    """The plan of the dataset as it was published last, while the state is there."""
+    """The plan of the dataset as it was published last, while the state is there and can be read."""
     path = store.state / "published-plan.json"
-    return load_plan(path, file_digest(path)) if path.exists() else None
+    try:
+        return load_plan(path, file_digest(path))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 # --------------------------------------------------------------------------------------------- making one

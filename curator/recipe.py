@@ -25,7 +25,7 @@ def parse_bytes(value: object) -> object:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
-ByteSize = Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)]
+ByteSize = Annotated[int, Field(gt=0, le=2**60), BeforeValidator(parse_bytes)]
 
 
 class Schema(BaseModel):
@@ -37,7 +37,7 @@ class Schema(BaseModel):
 class Source(Schema):
     """Where records come from."""
 
-    path: str = Field(description="File, folder or glob (`**` crosses folders); relative to the current directory.")
+    path: str = Field(min_length=1, description="File, folder or glob (`**` crosses folders); relative to the current directory.")
     recursive: bool = Field(True, description="Descend into sub-folders of a folder.")
     format: str = Field(
         "auto", description="`auto` goes by the file name (text) or the first bytes (images); else a format the modality reads."
@@ -63,13 +63,13 @@ class Flow(Schema):
 
     sources: list[Source] = Field(min_length=1)
     stages: list[StageSpec] = Field(default_factory=list)
-    partition_bytes: ByteSize = Field(64 * 2**20, description="Target size of one unit of work.")
+    partition_bytes: ByteSize = Field(64 * 2**20, ge=4096, description="Target size of one unit of work.")
 
 
 class Output(Schema):
     """Where the dataset goes, and in what form."""
 
-    path: str = Field(description="Folder of the dataset; created if missing.")
+    path: str = Field(min_length=1, description="Folder of the dataset; created if missing.")
     shard_bytes: ByteSize = Field(256 * 2**20, description="A shard ends before it would grow beyond this (one sample may exceed it).")
     split: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
         default_factory=dict, description="Share of each held-out split; the rest is `train`."

@@ -90,7 +90,7 @@ def _files(source: Source, index: int, modality: Modality, skipped: Counter[str]
         yield _entry(root, path, index)
     elif pattern:
         for found, problem in _matches(root, Path(source.path).parts[len(root.parts) :], skipped, exclude):
-            if problem or not found.is_dir():
+            if problem or not _is_folder(found):
                 yield _entry(root, found, index, problem)
             elif "**" not in source.path:  # a pattern of folders; `**` names the files in them itself
                 yield from _folder(root, found, source, index, modality, skipped, exclude)
@@ -107,6 +107,13 @@ def _folder(
                 yield _entry(root, here / name, index)
             else:
                 skipped[_printable(Path(name).suffix) or "(no suffix)"] += 1
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False  # its entry will say why
 
 
 def _glob_root(pattern: str) -> Path:
@@ -181,6 +188,8 @@ def _entry(root: Path, path: Path, source: int, problem: str = "") -> Entry:
         return Entry(base, relative, 0, 0, 0, 0, source, "dangling_link" if link else denied)
     if not stat.S_ISREG(status.st_mode):
         return Entry(base, relative, 0, 0, 0, 0, source, "not_a_file")
+    if not os.access(path, os.R_OK):  # known here: permission given later changes neither size nor time, and must be noticed
+        return Entry(base, relative, 0, 0, 0, 0, source, "permission_denied")
     return Entry(base, relative, status.st_size, status.st_mtime_ns, 0, status.st_size, source)
 
 

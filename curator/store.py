@@ -27,6 +27,7 @@ from .errors import D4AError, MachineError, UsageError
 STATE = ".d4a"
 UNIT_MANIFEST = "manifest.json"
 DATASET = "dataset.json"
+PUBLISHED_FOLDERS = ("text", "image", "pair", "ledger", "scores", "sketches")
 PUBLISHED = "files.json"  # what was published, with sizes and times
 
 
@@ -175,12 +176,14 @@ def data_file(path: Path, manifest: dict[str, Any], stem: str) -> Path:
 
 
 @functools.cache
-def checked(path: Path) -> Path:
-    """The path of a unit's data file, once its bytes have been found to be those committed: the digest is in the name.
+def intact(path: Path) -> bool:
+    """Whether a unit's data file has the bytes that were committed: their digest is in its name. Read once a process."""
+    return file_digest(path)[:16] == path.stem.rpartition("-")[2]
 
-    Raises D4AError where they are not; the unit counts as not committed from then on.
-    """
-    if file_digest(path)[:16] == path.stem.rpartition("-")[2]:
+
+def checked(path: Path) -> Path:
+    """The path of a unit's data file that is intact. Raises D4AError for another; its unit then counts as not committed."""
+    if intact(path):
         return path
     with contextlib.suppress(OSError):
         (path.parent / UNIT_MANIFEST).unlink(missing_ok=True)
@@ -278,7 +281,7 @@ class Store:
         """
         with replacing(self.state / "next" / DATASET) as file:
             file.write(dataset)
-        stale = sorted(self._published().keys() - set(names))
+        stale = sorted(self._published().keys() - {*names, DATASET})
         write_json(self.state / "next" / "publish.json", {"moves": moves, "names": sorted(names), "stale": stale})
 
     def finish_publication(self) -> bool:
@@ -303,7 +306,8 @@ class Store:
                 (self.root / target).parent.mkdir(parents=True, exist_ok=True)
                 (self.state / source).replace(self.root / target)
         self._remove(order["stale"])
-        write_json(self.state / PUBLISHED, {name: _stamp(self.root / name) for name in order["names"]})
+        stamps = {name: _stamp(self.root / name) for name in order["names"]}
+        write_json(self.state / PUBLISHED, {**stamps, DATASET: _stamp(self.state / "next" / DATASET)})
         for folder in sorted({folder for name in order["names"] for folder in Path(name).parents}):
             sync_folder(self.root / folder)
         # the last step: while this file is missing, nothing under the root counts as a dataset
@@ -319,12 +323,17 @@ class Store:
                     (self.root / folder).rmdir()
 
     def _published(self) -> dict[str, Any]:
-        """Path -> size and time of the files that d4a published; of an older state, or none, only the paths are known."""
+        """Path -> size and time of the files that d4a published; without state, the paths that the dataset itself names."""
         known = read_json(self.state / PUBLISHED)
-        dataset = read_json(self.root / DATASET) if known is None else None
-        if isinstance(dataset, dict):
-            known = dict.fromkeys([*dataset["files"], *(shard["path"] for shard in dataset["shards"])])
-        return known or {}
+        if isinstance(known, dict):
+            return known
+        dataset: Any = read_json(self.root / DATASET)
+        try:
+            names = [*dataset["files"], *(shard["path"] for shard in dataset["shards"])]
+        except (KeyError, TypeError):
+            return {}
+        # whoever wrote that file, nothing outside d4a's own folders is ever removed
+        return {name: None for name in names if Path(name).parts[0] in PUBLISHED_FOLDERS and ".." not in Path(name).parts}
 
     def check_published(self) -> None:
         """Have the dataset published anew where a file is no longer as it was published; `packed` hashes the shards among them."""

@@ -41,7 +41,8 @@ class LocalEngine:
     def run(self, units: list[Unit], work: Work) -> Iterator[dict[str, Any]]:
         """Results of `work` on each unit, in the order in which they end. The first error ends the run."""
         if self.workers == 1 or len(units) <= 1:
-            yield from map(work, units)
+            for unit in units:  # `map` would take a StopIteration of `work` for its own end
+                yield work(unit)
             return
         pool = self._pool = self._pool or self._make_pool()
         # never more queued than needed: a unit list may be long, and its results large

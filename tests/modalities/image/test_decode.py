@@ -1,6 +1,8 @@
 """image.decode and image.size: every odd file is decoded rightly or refused with a reason, and views are what they claim."""
 
 import io
+import struct
+import time
 from importlib.util import find_spec
 
 import image_makers as makers
@@ -95,6 +97,33 @@ def test_bombs_are_refused_by_their_header(bomb, size):
     found = row(bomb)
     assert (found["reason"], found["detail"]) == ("too_many_pixels", f"{size[0]}x{size[1]}")
     assert (found["width"], found["height"]) == size
+
+
+def test_a_header_that_claims_more_than_any_integer():
+    found = row(makers.tiff_bomb(2**32 - 1))
+    assert (found["reason"], found["detail"]) == ("too_many_pixels", "4294967295x4294967295")
+    assert found["width"] is None and found["height"] is None
+
+
+def tiff_of(pages, last=0):
+    """A TIFF file of one-pixel pages; `last`: where the chain goes on behind the last one."""
+    tags = [(256, 1), (257, 1), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1), (279, 1)]
+    body = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in tags)
+    size = len(body) + 4
+    links = [*(10 + size * page for page in range(1, pages)), last]
+    return b"II*\0" + struct.pack("<I", 10) + bytes(2) + b"".join(body + struct.pack("<I", link) for link in links)
+
+
+def test_pages_of_tiff_files():
+    assert [row(tiff_of(pages))["frames"] for pages in (1, 7)] == [1, 7]
+    assert row(tiff_of(3, last=10))["frames"] == 3  # a chain that bites its tail
+    assert row(tiff_of(3)[:-60])["frames"] is None
+    for big in (False, True):
+        several = makers.encode(SCENE.resize((8, 8)), "TIFF", save_all=True, append_images=[SCENE.resize((9, 9))] * 4, big_tiff=big)
+        assert row(several)["frames"] == 5
+    started = time.process_time()
+    assert row(tiff_of(100_000))["frames"] == 100_000  # Pillow's own counting takes minutes
+    assert time.process_time() - started < 5
 
 
 def test_max_pixels_is_the_limit_also_above_that_of_pillow():
