@@ -507,7 +507,7 @@ SYNTAX = {
             hint: begin with `name: my-dataset`""",
     "# nothing yet\n": """\
         r.yaml: the recipe is empty
-            hint: `d4a copy quickstart` writes one to start from""",
+            hint: `d4a copy quickstart my.yaml` writes one to start from""",
 }
 
 
