@@ -69,6 +69,7 @@ def open_ledger(root: Path, flow: str | None = None) -> ds.Dataset:
 
 def find(root: Path, key: str) -> list[dict[str, Any]]:
     """Ledger rows whose key, source or sample key is `key`; else those whose key or source ends with it, at most 20."""
+    key = key.encode("utf-8", "backslashreplace").decode()  # as a file name that is no UTF-8 is listed
     ledger = open_ledger(root)
     exact = ledger.to_table(filter=(pc.field("key") == key) | (pc.field("sample_key") == key) | (pc.field("source") == key))
     if exact.num_rows:

@@ -92,6 +92,7 @@ def test_names_that_are_no_text(tmp_path: Path, folder: Path, d4a) -> None:
     told = d4a("curate", write_recipe(tmp_path / "r.yaml", folder, tmp_path / "a")).stdout
     rows = {row["source"]: row["reason"] for row in ledger(tmp_path / "a")}
     assert rows["x\\udcff.txt"] == "name_not_utf8" and "new\nline.txt" in rows and "\\udcff 1" in told
+    assert "name_not_utf8" in d4a("why", tmp_path / "a", os.fsdecode(b"x\xff.txt")).stdout
 
 
 def test_a_permission_given_later_is_noticed(tmp_path: Path, folder: Path) -> None:
