@@ -151,7 +151,9 @@ def verify(dataset: DatasetPath) -> None:
     for problem in problems:
         typer.echo(problem, err=True)
     if problems:
-        raise D4AError(counted(len(problems), "problem"), str(dataset), "run the same `d4a curate` again, or copy the dataset anew")
+        raise D4AError(
+            counted(len(problems), "problem"), str(dataset), "run the same `d4a curate` again, with --fresh where times were kept"
+        )
     typer.echo(
         f"{dataset}: whole; {len(manifest.shards)} shards, {sum(s.samples for s in manifest.shards):,} samples, {manifest.dataset_id}"
     )
@@ -235,9 +237,14 @@ def run_one_unit(
     """Run one unit of work of a step: what every engine calls."""
     import orjson
 
+    from .errors import UsageError
     from .run import run_unit
 
-    _print_json(run_unit(orjson.loads(units.read_bytes().splitlines()[index])))
+    try:
+        unit = orjson.loads(units.read_bytes().splitlines()[index])
+    except (OSError, IndexError, ValueError) as error:
+        raise UsageError(f"no unit in line {index}: {error}", str(units), "units lie in .d4a/steps/, one a line, from 0") from error
+    _print_json(run_unit(unit))
 
 
 # ------------------------------------------------------------------------------------------------ plumbing
@@ -317,11 +324,13 @@ def main() -> None:
         typer.echo("interrupted; run the same command again: it goes on where it stopped", err=True)
         os._exit(130)
     except Exception as error:
-        from .errors import D4AError, RecipeError
+        from .errors import D4AError, RecipeError, visible
 
+        if isinstance(error, OSError) and not debug:
+            error = D4AError(f"{error.strerror or error}", str(error.filename or "standard output"), "--debug shows the traceback")
         if debug or not isinstance(error, D4AError):
             raise
         many = isinstance(error, RecipeError) and len(error.problems) > 1
         head = f"{len(error.problems)} mistakes\n" if many and isinstance(error, RecipeError) else ""
-        typer.echo(f"{typer.style('error', fg='red', bold=True)}: {head}{error}", err=True)
+        typer.echo(f"{typer.style('error', fg='red', bold=True)}: {head}{visible(str(error))}", err=True)
         sys.exit(error.exit_code)

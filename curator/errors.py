@@ -15,6 +15,11 @@ EXIT_MACHINE = 3
 EXIT_INTERRUPTED = 130
 
 
+def visible(text: str) -> str:
+    """Text for a terminal: control characters but line ends and tabs are shown, not obeyed; names come from the data."""
+    return "".join(c if c in "\n\t" or c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class D4AError(Exception):
     """A run that cannot go on: what happened (with the number), where, and a hint.
 

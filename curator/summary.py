@@ -11,6 +11,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from .errors import visible
+
 if TYPE_CHECKING:
     from .outcome import FlowOutcome, Outcome
     from .plan import Plan
@@ -140,7 +142,9 @@ def counted(count: int, noun: str) -> str:
 def why_record(row: dict[str, Any], payloads: dict[int, tuple[str, bytes]]) -> RenderableType:
     """One ledger row as sentences, and for a text duplicate the words that differ."""
     kept = row["verdict"] == "kept"
-    head = Text.assemble((row["verdict"], "bold green" if kept else "bold red"), f"  {row['flow']}  ", (row["key"], "bold"), no_wrap=True)
+    head = Text.assemble(
+        (row["verdict"], "bold green" if kept else "bold red"), f"  {row['flow']}  ", (visible(row["key"]), "bold"), no_wrap=True
+    )
     lines = [f"  source      {row['source']}"] if row["source"] != row["key"] else []
     if kept:
         return Group(head, *map(_line, [*lines, f"  sample      {row['sample_key']} in {row['shard']}"]))
@@ -155,7 +159,7 @@ def why_record(row: dict[str, Any], payloads: dict[int, tuple[str, bytes]]) -> R
 
 def _line(text: str) -> Text:
     """A line as it is: names from the data are no markup, and paths are not broken."""
-    return Text(text, no_wrap=True, overflow="ignore")
+    return Text(visible(text), no_wrap=True, overflow="ignore")
 
 
 def _twin_lines(row: dict[str, Any]) -> list[str]:
@@ -194,6 +198,7 @@ def _side_by_side(row: dict[str, Any], payloads: dict[int, tuple[str, bytes]]) -
 
 def _passage(words: list[str], start: int, end: int) -> Text:
     """Words in bold after the few that lead to them."""
+    words = [visible(word) for word in words]
     lead = " ".join(words[max(0, start - 4) : start])
     shown = " ".join(words[start : min(end, start + DIFFERENCE_WORDS)]) + (" …" if end - start > DIFFERENCE_WORDS else "")
     return Text.assemble((f"… {lead} " if lead else "", "dim"), (shown, "bold"))

@@ -76,3 +76,19 @@ def test_why_on_a_record_that_no_number_decided(tmp_path: Path, d4a) -> None:
     (tmp_path / "r.yaml").write_text(RECIPE.replace("{use: text.clean}", "{use: text.language, keep: [de]}"))
     d4a("curate", "r.yaml", "--workers", 1)
     assert "text.language: language_not_kept (en)" in d4a("why", "out", "a").stdout
+
+
+def test_names_from_the_data_do_not_steer_the_terminal(tmp_path: Path, d4a) -> None:
+    (tmp_path / "in").mkdir()
+    rows = [{"id": "\u001b[31mred", "text": "the same words again"}, {"id": "twin", "text": "the same words again"}]
+    (tmp_path / "in/x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    d4a("curate", "r.yaml", "--workers", 1)
+    assert "\x1b" not in (told := d4a("why", "out", "twin").stdout) and "\\x1b[31mred" in told
+    assert "\x1b[" not in d4a("why", "out", "\x1b[32mno", code=1).stderr.replace("\x1b[31m\x1b[1m", "").replace("\x1b[0m", "")
+
+
+def test_a_unit_that_is_none(tmp_path: Path, d4a) -> None:
+    assert "no unit in line 0" in d4a("run-unit", tmp_path / "nowhere", 0, code=2).stderr
+    (tmp_path / "units").write_text("not json\n")
+    assert "no unit in line 0" in d4a("run-unit", tmp_path / "units", 0, code=2).stderr
