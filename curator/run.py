@@ -245,9 +245,12 @@ def curate(
         _check_class(store, plan, fresh or accept_class)
         engine = LocalEngine(workers)
         try:
-            return Driver(store, plan, engine, run_id, reporter).run()
-        finally:
-            engine.close()
+            outcome = Driver(store, plan, engine, run_id, reporter).run()
+        except BaseException:
+            engine.close(kill=True)
+            raise
+        engine.close()
+        return outcome
 
 
 def _check_class(store: Store, plan: Plan, accept: bool) -> None:

@@ -66,11 +66,13 @@ class LocalEngine:
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(self.workers, context, initializer=_begin_worker, initargs=(os.getpid(),))
 
-    def close(self) -> None:
-        """End the workers at once; what they had committed stays."""
-        if self._pool is not None:
-            processes = list(self._pool._processes.values()) if self._pool._processes else []
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
+    def close(self, kill: bool = False) -> None:
+        """End the workers: idle ones at once; with `kill` also in the middle of a unit. What they committed stays."""
+        if self._pool is None:
+            return
+        if kill:
+            for process in list((self._pool._processes or {}).values()):
                 process.kill()
-            self._pool = None
+        # waiting lets the pool's own thread see the end of its processes; without it, it may write a traceback as Python exits
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool = None
