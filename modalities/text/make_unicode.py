@@ -1,13 +1,14 @@
 """Makes unicode.npz from the files of the Unicode Character Database, version 15.0.0.
 
 The table is committed and this script is run only to move to another version of Unicode:
-`python -m d4a.modalities.text.make_unicode FOLDER`, FOLDER holding UnicodeData.txt, Scripts.txt and
-ScriptExtensions.txt (unicode.org/Public/15.0.0/ucd; in Debian 12 the package unicode-data). Reading the
-published files, not `unicodedata`, makes the table independent of the Python that runs the script.
+`python -m d4a.modalities.text.make_unicode FOLDER`, FOLDER holding UnicodeData.txt, Scripts.txt, ScriptExtensions.txt,
+PropList.txt, DerivedCoreProperties.txt and Unihan_NumericValues.txt.bz2 (unicode.org/Public/15.0.0/ucd; in Debian 12 the
+package unicode-data). Reading the published files, not `unicodedata`, makes the table independent of the Python that runs it.
 """
 
 from __future__ import annotations
 
+import bz2
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from .unicode import BLOCK, BREAK, LETTER, RUN, SOLO, SPACE, TABLE
+from .unicode import BLOCK, BREAK, LETTER, NUMERIC, RUN, SOLO, SPACE, TABLE, TERMINAL, UPPER
 
 VERSION = "15.0.0"
 CODE_POINTS = 0x110000
@@ -59,6 +60,17 @@ def solo_characters(folder: Path) -> set[int]:
     return found
 
 
+def with_property(path: Path, name: str) -> list[int]:
+    """Code points that have a binary property."""
+    return [code for span, found in ranges(path) if found == name for code in span]
+
+
+def unihan_numbers(path: Path) -> list[int]:
+    """Han characters with a numeric value, which UnicodeData.txt does not list."""
+    lines = bz2.decompress(path.read_bytes()).decode().splitlines()
+    return sorted({int(line.split("\t")[0][2:], 16) for line in lines if line.startswith("U+")})
+
+
 def entries(folder: Path) -> npt.NDArray[np.int32]:
     """(0x110000,) int32: distance to the lower case << 8 | flags, for every code point."""
     table = np.zeros(CODE_POINTS, np.int32)
@@ -71,8 +83,13 @@ def entries(folder: Path) -> npt.NDArray[np.int32]:
                 flags = (SOLO if code in solo else RUN) | (LETTER if category[0] == "L" else 0)
             if category == "Zs" or direction in ("WS", "B", "S"):  # what str.isspace says
                 flags |= SPACE
+            if fields[8]:
+                flags |= NUMERIC
             table[code] = ((int(lower, 16) - code if lower else 0) << 8) | flags
     table[list(LINE_BREAKS)] |= BREAK
+    table[with_property(folder / "DerivedCoreProperties.txt", "Uppercase")] |= UPPER
+    table[with_property(folder / "PropList.txt", "Sentence_Terminal")] |= TERMINAL
+    table[unihan_numbers(folder / "Unihan_NumericValues.txt.bz2")] |= NUMERIC
     table[FINAL_SIGMA] += (SIGMA - FINAL_SIGMA) << 8  # an upper-cased copy has lost the difference
     return table
 

@@ -25,6 +25,9 @@ SOLO = 2  # the same in a script without spaces between words: a token of its ow
 LETTER = 4  # str.isalpha
 SPACE = 8  # str.isspace
 BREAK = 16  # ends a line for str.splitlines
+UPPER = 32  # str.isupper
+NUMERIC = 64  # str.isnumeric; with LETTER and "_" what `\w` matches in Python
+TERMINAL = 128  # ends a sentence in some script (Unicode's Sentence_Terminal)
 CASE_SHIFT = 8  # an entry >> CASE_SHIFT is the distance to the lower case
 
 _1, _2, _3, _4 = (np.uint64(k) for k in range(1, 5))

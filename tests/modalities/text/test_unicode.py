@@ -4,7 +4,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from d4a.modalities.text.unicode import CASE_SHIFT, LETTER, RUN, SOLO, SPACE, table, version
+from d4a.modalities.text.unicode import CASE_SHIFT, LETTER, NUMERIC, RUN, SOLO, SPACE, TERMINAL, UPPER, table, version
 
 
 def properties(code: int) -> int:
@@ -22,8 +22,14 @@ def test_table_agrees_with_the_interpreter_on_letters_spaces_and_case() -> None:
         if category in ("Cn", "Cs") or (not flags and category[0] in "LMN" and unicodedata.unidata_version > version()):
             continue
         lower = char.lower()
-        expected = (category[0] in "LMN", char.isalpha(), char.isspace(), lower if len(lower) == 1 else "i")
-        found = (bool(flags & (RUN | SOLO)), bool(flags & LETTER), bool(flags & SPACE), chr(code + (flags >> CASE_SHIFT)))
+        expected = (
+            *(category[0] in "LMN", char.isalpha(), char.isspace(), char.isupper(), char.isnumeric()),
+            lower if len(lower) == 1 else "i",
+        )
+        found = (
+            *(bool(flags & wanted) for wanted in (RUN | SOLO, LETTER, SPACE, UPPER, NUMERIC)),
+            chr(code + (flags >> CASE_SHIFT)),
+        )
         if found != expected and char != "ς":
             different.append(char)
     assert len(different) <= (0 if unicodedata.unidata_version <= version() else 10), different
@@ -42,6 +48,13 @@ def test_other_letters_marks_and_numbers_run_on(char: str) -> None:
 @pytest.mark.parametrize(("upper", "lower"), [("İ", "i"), ("ẞ", "ß"), ("Σ", "σ"), ("ς", "σ"), ("K", "k"), ("Ⱥ", "ⱥ"), ("𐐀", "𐐨")])
 def test_case_is_mapped_one_to_one(upper: str, lower: str) -> None:
     assert chr(ord(upper) + (properties(ord(upper)) >> CASE_SHIFT)) == lower
+
+
+@pytest.mark.parametrize(
+    ("char", "ends"), [(".", True), ("!", True), ("。", True), ("؟", True), ("।", True), (",", False), (";", False), ("…", False)]
+)
+def test_marks_that_end_sentences(char: str, ends: bool) -> None:
+    assert bool(properties(ord(char)) & TERMINAL) == ends
 
 
 def test_table_is_small_and_read_only() -> None:
