@@ -44,6 +44,16 @@ class Source(Schema):
     )
     text_field: str = Field("text", description="Field that holds the text, in formats with fields.")
     id_field: str = Field("id", description="Field that holds the record's own id; used as key where present.")
+    url_field: str = Field("url", description="Field that holds the address the text came from; `text.url` judges it.")
+    structure: Literal["auto", "text", "alpaca", "sharegpt", "messages"] = Field(
+        "auto",
+        description="What a record with fields is: one text; or instruction, input and output (alpaca), conversations of from and value"
+        " (sharegpt), messages of role and content, which are packed as they came while rules see the joined text. auto: text where"
+        " the text field is there, else by the fields.",
+    )
+    extract: Literal["resiliparse", "trafilatura", "plain"] = Field(
+        "resiliparse", description="How text is taken out of HTML: main content by one of two libraries, or all visible text (plain)."
+    )
     licence: str = Field("", description="SPDX identifier for all records of this source.")
 
 

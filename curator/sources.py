@@ -260,4 +260,4 @@ def _uid(entries: list[Entry], flow: Flow) -> str:
     rows = [[os.fsencode(e.path).hex(), e.size, e.mtime_ns, e.start, e.end, e.problem] for e in entries]
     source, root = flow.sources[entries[0].source], Path(entries[0].root)
     name = root.name if Path(source.path).is_absolute() else os.path.relpath(root)
-    return digest(rows, name, source.model_dump(include={"format", "text_field", "id_field"}))
+    return digest(rows, name, source.model_dump(exclude={"path", "recursive", "licence"}))
