@@ -59,33 +59,33 @@ def _add(rows: Rows, raw: bytes | TooLong, line: int, source: Source) -> None:
         rows.refuse("line_too_long", f"{raw} bytes; the limit is {MAX_RECORD_BYTES}", line)
         return
     try:
-        text, ident, meta = _parse(raw, source)
+        text, ident, url, meta = _parse(raw, source)
     except (ValueError, RecursionError) as error:
         if raw.strip():
             rows.refuse(*_diagnose(raw, error), line)
     except _RecordError as refused:
         rows.refuse(refused.reason, refused.detail, line, refused.ident)
     else:
-        rows.add(text, meta, line, ident, len(raw))
+        rows.add(text, meta, line, ident, len(raw), url)
 
 
-def _parse(raw: bytes, source: Source) -> tuple[str, str | None, bytes | None]:
-    """Text, id and the rest of one line. Raises ValueError where it is not JSON, _RecordError where it is no record."""
+def _parse(raw: bytes, source: Source) -> tuple[str, str | None, str | None, bytes | None]:
+    """Text, id, address and the rest of one line. Raises ValueError where it is not JSON, _RecordError where it is no record."""
     record = orjson.loads(raw)
-    text, ident = _take(record, source)
+    text, ident, url = _take(record, source)
     try:
         meta = orjson.dumps(record) if record else None
     except orjson.JSONEncodeError as error:  # it reads 1024 levels, but writes 254
         raise ValueError("nested deeper than 254 levels") from error
     if type(ident) is float or (meta is not None and _HUGE.search(meta)):
         record = json.loads(raw.decode())
-        text, ident = _take(record, source)
+        text, ident, url = _take(record, source)
         meta = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() if record else None
-    return text, _id_text(ident), meta
+    return text, _id_text(ident), url, meta
 
 
-def _take(record: Any, source: Source) -> tuple[str, str | int | float | None]:
-    """Take text and id out of a record; a value that cannot be an id stays in it. Raises _RecordError."""
+def _take(record: Any, source: Source) -> tuple[str, str | int | float | None, str | None]:
+    """Take text, id and address out of a record; a value that cannot be an id or an address stays in it. Raises _RecordError."""
     if type(record) is not dict:
         raise _RecordError("not_an_object", _JSON_TYPES[type(record)])
     text = record.pop(source.text_field, _RecordError)
@@ -96,9 +96,13 @@ def _take(record: Any, source: Source) -> tuple[str, str | int | float | None]:
         raise _RecordError("no_text_field", f"fields: {', '.join(record)}" if record else "no field at all", _id_text(ident))
     if type(text) is not str:
         raise _RecordError("text_not_a_string", _JSON_TYPES[type(text)], _id_text(ident))
+    url = record.get(source.url_field)
     if ident is not None:
         del record[source.id_field]
-    return text, ident
+    if type(url) is not str:
+        return text, ident, None
+    record.pop(source.url_field, None)  # the id may be the address
+    return text, ident, url
 
 
 def _id_text(ident: str | int | float | None) -> str | None:

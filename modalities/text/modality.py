@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
@@ -22,7 +23,7 @@ from .rows import COLUMNS
 from .streams import compression
 
 _PREVIEW_CHARACTERS = 600
-_TEXT_HEAD, _META_HEAD, _TAIL = b'{"text":', b',"meta":', b"}"
+_TEXT_HEAD, _URL_HEAD, _META_HEAD, _RECORD_HEAD, _TAIL = b'{"text":', b',"url":', b',"meta":', b'{"record":', b"}"
 
 
 class Text(Modality):
@@ -50,19 +51,30 @@ class Text(Modality):
 
     def sizes(self, batch: pa.RecordBatch) -> Columns:
         """`json`: bytes of `members(...)["json"]`; null where there is no text."""
-        text, meta = batch.column("text"), batch.column("meta")
-        offsets, _ = buffers(meta)
-        with_meta = meta.is_valid().to_numpy(zero_copy_only=False)
-        sizes = len(_TEXT_HEAD) + quoted_sizes(text) + np.where(with_meta, len(_META_HEAD) + np.diff(offsets), 0) + len(_TAIL)
-        return {"json": pa.array(sizes, pa.int64(), mask=text.is_null().to_numpy(zero_copy_only=False))}
+        text, url, meta, record = (batch.column(name) for name in COLUMNS.names)
+        sizes = len(_TEXT_HEAD) + quoted_sizes(text) + len(_TAIL)
+        sizes += np.where(_valid(url), len(_URL_HEAD) + quoted_sizes(url), 0)
+        sizes += np.where(_valid(meta), len(_META_HEAD) + np.diff(buffers(meta)[0]), 0)
+        whole = len(_RECORD_HEAD) + np.diff(buffers(record)[0]) + len(_TAIL)
+        return {"json": pa.array(np.where(_valid(record), whole, sizes), pa.int64(), mask=~_valid(text))}
 
     def members(self, payload: dict[str, Any]) -> dict[str, bytes]:
-        """One member, `{"text": ..., "meta": {...}}`; no `meta` where the record had no other field."""
-        meta = payload["meta"]
-        rest = b"" if meta is None else _META_HEAD + meta.encode()
-        return {"json": _TEXT_HEAD + orjson.dumps(payload["text"]) + rest + _TAIL}
+        """One member, `{"text": ..., "url": ..., "meta": {...}}` without what the record does not have.
+
+        A conversation is `{"record": {...}}`, as it came: its joined text is no training data, and in the record already.
+        """
+        if payload["record"] is not None:
+            return {"json": _RECORD_HEAD + payload["record"].encode() + _TAIL}
+        url = b"" if payload["url"] is None else _URL_HEAD + orjson.dumps(payload["url"])
+        meta = b"" if payload["meta"] is None else _META_HEAD + payload["meta"].encode()
+        return {"json": _TEXT_HEAD + orjson.dumps(payload["text"]) + url + meta + _TAIL}
 
     def preview(self, payload: bytes) -> tuple[str, bytes]:
         """The first 600 characters."""
         head = payload[: 4 * _PREVIEW_CHARACTERS].decode("utf-8", "ignore")  # a character cut at the end
         return "text/plain", head[:_PREVIEW_CHARACTERS].encode()
+
+
+def _valid(column: pa.Array) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = column.is_valid().to_numpy(zero_copy_only=False)
+    return found

@@ -82,14 +82,17 @@ def _convert(batch: pa.RecordBatch, first: int, source: Source) -> pa.RecordBatc
 
 def _records(batch: pa.RecordBatch, first: int, source: Source) -> pa.RecordBatch:
     text = _text(batch.column(source.text_field))
-    ident = _ids(batch, source)
-    rest = [name for name in batch.schema.names if name != source.text_field and (name != source.id_field or ident is None)]
+    ident, url = _ids(batch, source), _urls(batch, source)
+    taken = {source.text_field, *([] if ident is None else [source.id_field]), *([] if url is None else [source.url_field])}
+    rest = [name for name in batch.schema.names if name not in taken]
     reason, detail = _problems(text)
     readable = reason.is_null()
-    nothing = pa.scalar(None, pa.large_string())
+    nothing, nothing_read = pa.scalar(None, pa.large_string()), pa.nulls(batch.num_rows, pa.large_string())
     columns = [
         pc.if_else(readable, text, nothing),
+        nothing_read if url is None else pc.if_else(readable, url, nothing),
         pc.if_else(readable, _meta(batch.select(rest)), nothing),
+        nothing_read,
         pa.array(range(first, first + batch.num_rows), pa.int64()),
         pa.nulls(batch.num_rows, pa.string()) if ident is None else ident,
         reason,
@@ -124,6 +127,15 @@ def _ids(batch: pa.RecordBatch, source: Source) -> pa.Array | None:
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return column.cast(kind).cast(pa.string())
     return _text(column).cast(pa.string()) if pa.types.is_string(kind) or pa.types.is_large_string(kind) else None
+
+
+def _urls(batch: pa.RecordBatch, source: Source) -> pa.Array | None:
+    """The url column; None where there is none, or one of another type."""
+    if source.url_field not in batch.schema.names or source.url_field == source.text_field:
+        return None
+    column = batch.column(source.url_field)
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    return _text(column) if pa.types.is_string(kind) or pa.types.is_large_string(kind) else None
 
 
 def _meta(batch: pa.RecordBatch) -> pa.Array:

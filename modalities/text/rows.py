@@ -8,7 +8,14 @@ import pyarrow as pa
 
 from ...curator.stage import READER_TAIL
 
-COLUMNS = pa.schema([pa.field("text", pa.large_string()), pa.field("meta", pa.large_string())])
+COLUMNS = pa.schema(
+    [
+        pa.field("text", pa.large_string()),  # what stages see
+        pa.field("url", pa.large_string()),  # where it came from
+        pa.field("meta", pa.large_string()),  # its other fields, a JSON object
+        pa.field("record", pa.large_string()),  # a conversation's JSON as it came, which is packed instead of all of these
+    ]
+)
 SCHEMA = pa.schema([*COLUMNS, *READER_TAIL])
 BATCH_BYTES = 4 << 20
 BATCH_RECORDS = 2048
@@ -29,14 +36,23 @@ class Rows:
         self._bytes = 0
         self.total = 0  # records and refusals so far, over all batches
 
-    def add(self, text: str, meta: bytes | None, line: int | None, ident: str | None, size: int) -> None:
-        """A readable record; `size` is about its bytes."""
-        self._append(text, meta, line, ident, None, None)
+    def add(
+        self,
+        text: str,
+        meta: bytes | None,
+        line: int | None,
+        ident: str | None,
+        size: int,
+        url: str | None = None,
+        record: bytes | None = None,
+    ) -> None:
+        """A readable record; `size` is about its bytes, `meta` and `record` are JSON in valid UTF-8."""
+        self._append(text, url, meta, record, line, ident, None, None)
         self._bytes += size
 
     def refuse(self, reason: str, detail: str = "", line: int | None = None, ident: str | None = None) -> None:
         """A record, a file or the rest of a file that cannot be read."""
-        self._append(None, None, line, ident, reason, short(detail) or None)
+        self._append(None, None, None, None, line, ident, reason, short(detail) or None)
 
     def _append(self, *values: Any) -> None:
         for column, value in zip(self._columns.values(), values, strict=True):
@@ -56,8 +72,9 @@ class Rows:
         arrays = []
         for field in SCHEMA:
             values = self._columns[field.name]
-            # orjson writes valid UTF-8, so its bytes become a string column without being looked at again
-            arrays.append(pa.array(values, pa.large_binary()).view(field.type) if field.name == "meta" else pa.array(values, field.type))
+            # JSON that was parsed or written is valid UTF-8, so its bytes become a string column without being looked at again
+            raw = field.name in ("meta", "record")
+            arrays.append(pa.array(values, pa.large_binary()).view(field.type) if raw else pa.array(values, field.type))
             self._columns[field.name] = []
         self._bytes = 0
         return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)

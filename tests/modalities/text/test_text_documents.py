@@ -46,7 +46,7 @@ def test_a_text_file_is_one_record(tmp_path: Path, name: str) -> None:
     data = "\ufeffGrüße\r\n\r\n# x".encode()
     packed = gzip.compress(data) if name.endswith("gz") else zstandard.compress(data) if name.endswith("zst") else data
     (row,) = rows(written(tmp_path / name, packed))
-    assert row == {"text": "Grüße\r\n\r\n# x", "meta": None, "line": None, "id": None, "reason": None, "detail": None}
+    assert {name: value for name, value in row.items() if value is not None} == {"text": "Grüße\r\n\r\n# x"}
 
 
 def test_what_is_wrong_with_a_text_file_is_said(tmp_path: Path) -> None:

@@ -14,35 +14,48 @@ from text_files import TEXT
 ANY = "".join(map(chr, [*range(0x20), 0x22, 0x5C, 0x7F, 0x80, 0x2028, 0xFFFD, 0x1F600]))
 
 
-def _batch(texts: list[str | None], metas: list[str | None]) -> pa.RecordBatch:
-    columns = [{"text": text, "meta": meta} for text, meta in zip(texts, metas, strict=True)]
-    return pa.RecordBatch.from_pylist([{name: row.get(name) for name in reader_schema(TEXT).names} for row in columns], reader_schema(TEXT))
+def _batch(records: list[dict[str, str | None]]) -> pa.RecordBatch:
+    schema = reader_schema(TEXT)
+    return pa.RecordBatch.from_pylist([{name: record.get(name) for name in schema.names} for record in records], schema)
+
+
+def _payload(**fields: str | None) -> dict[str, str | None]:
+    return {"text": None, "url": None, "meta": None, "record": None, **fields}
+
+
+_TEXTS = st.text() | st.text(alphabet=ANY)
+_OBJECTS = st.dictionaries(st.text(), st.text(alphabet=ANY))
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.text() | st.text(alphabet=ANY), st.none() | st.dictionaries(st.text(), st.text(alphabet=ANY))), max_size=8))
-@example([(ANY, {ANY: ANY}), ("", None)])
-def test_sizes_are_those_of_the_members(records: list[tuple[str, dict[str, str] | None]]) -> None:
-    texts = [text for text, _ in records]
-    metas = [None if meta is None else orjson.dumps(meta).decode() for _, meta in records]
-    members = [TEXT.members({"text": text, "meta": meta}) for text, meta in zip(texts, metas, strict=True)]
+@given(st.lists(st.tuples(_TEXTS, st.none() | _TEXTS, st.none() | _OBJECTS, st.none() | _OBJECTS), max_size=8))
+@example([(ANY, ANY, {ANY: ANY}, None), ("", "", None, None), (ANY, ANY, None, {})])
+def test_sizes_are_those_of_the_members(records: list[tuple[str, str | None, dict[str, str] | None, dict[str, str] | None]]) -> None:
+    payloads = []
+    for text, url, *objects in records:
+        meta, record = (None if value is None else orjson.dumps(value).decode() for value in objects)
+        payloads.append(_payload(text=text, url=url, meta=meta, record=record))
+    members = [TEXT.members(payload) for payload in payloads]
     assert all(set(member) == {"json"} for member in members)
-    sizes = TEXT.sizes(_batch(texts, metas))["json"]
+    sizes = TEXT.sizes(_batch(payloads))["json"]
     assert sizes.type == pa.int64() and sizes.to_pylist() == [len(member["json"]) for member in members]
-    for (text, meta), member in zip(records, members, strict=True):
-        assert json.loads(member["json"]) == ({"text": text} if meta is None else {"text": text, "meta": meta})
+    for (text, url, meta, record), member in zip(records, members, strict=True):
+        whole = {"text": text, "url": url, "meta": meta}
+        packed = {name: value for name, value in whole.items() if value is not None} if record is None else {"record": record}
+        assert json.loads(member["json"]) == packed
 
 
 def test_sizes_of_slices_and_of_refused_records() -> None:
-    batch = _batch(["a", None, 'q"', "ü"], [None, None, "{}", '{"a":1}'])
+    batch = _batch([{"text": "a"}, {}, {"text": 'q"', "meta": "{}"}, {"text": "ü", "meta": '{"a":1}'}])
     whole = TEXT.sizes(batch)["json"].to_pylist()
     assert whole == [len('{"text":"a"}'), None, len('{"text":"q\\"","meta":{}}'), len('{"text":"ü","meta":{"a":1}}'.encode())]
     assert TEXT.sizes(batch.slice(2))["json"].to_pylist() == whole[2:]
     assert TEXT.sizes(batch.slice(0, 0))["json"].to_pylist() == []
 
 
-def test_meta_is_written_as_it_was_read() -> None:
-    assert TEXT.members({"text": "t", "meta": '{"b":1.50,"a":[]}'}) == {"json": b'{"text":"t","meta":{"b":1.50,"a":[]}}'}
+def test_fields_are_written_as_they_were_read() -> None:
+    assert TEXT.members(_payload(text="t", meta='{"b":1.50,"a":[]}')) == {"json": b'{"text":"t","meta":{"b":1.50,"a":[]}}'}
+    assert TEXT.members(_payload(text="t", url="u", record='{ "b":1.50}')) == {"json": b'{"record":{ "b":1.50}}'}
 
 
 @given(st.text(max_size=700), st.text(alphabet="aé漢😀", min_size=0, max_size=1500))
