@@ -12,22 +12,23 @@ from collections.abc import Iterator
 from .rows import MAX_RECORD_BYTES
 from .streams import Stream
 
-_CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 20
 
 
 class TooLong(int):
     """Stands for a line over the limit: its length in bytes."""
 
 
-class _Begun:
-    """The line that a chunk left unfinished; over the limit only its length is kept."""
+class Begun:
+    """The line (row, element) that a chunk left unfinished; over the limit only its length is kept."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int = MAX_RECORD_BYTES) -> None:
         self._limit = limit
         self._pieces: list[bytes] = []
         self.size = 0
 
     def add(self, piece: bytes) -> None:
+        """Goes on with it."""
         self.size += len(piece)
         if self.size > self._limit:
             self._pieces.clear()
@@ -35,6 +36,7 @@ class _Begun:
             self._pieces.append(piece)
 
     def finish(self) -> bytes | TooLong:
+        """What was begun, whole; the next begins."""
         line = TooLong(self.size) if self.size > self._limit else b"".join(self._pieces)
         self._pieces, self.size = [], 0
         return line
@@ -48,7 +50,7 @@ def line_blocks(stream: Stream, start: int = 0, end: int | None = None, limit: i
     limit   longer lines come as TooLong
     A UTF-8 byte order mark before the first line is taken off.
     """
-    begun = _Begun(limit)
+    begun = Begun(limit)
     skip = int(start > 0)  # the line that an earlier range owns
     first = True
     for chunk in _chunks(stream, max(start - 1, 0), end):
@@ -69,7 +71,7 @@ def line_blocks(stream: Stream, start: int = 0, end: int | None = None, limit: i
 
 def _chunks(stream: Stream, position: int, end: int | None) -> Iterator[bytes]:
     """Chunks up to the line feed that closes the last line begun before `end`."""
-    while chunk := stream.read(_CHUNK_BYTES):
+    while chunk := stream.read(CHUNK_BYTES):
         if end is not None and position + len(chunk) >= end:
             stop = chunk.find(b"\n", max(end - 1 - position, 0))
             if stop >= 0:

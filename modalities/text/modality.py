@@ -27,7 +27,7 @@ _TEXT_HEAD, _URL_HEAD, _META_HEAD, _RECORD_HEAD, _TAIL = b'{"text":', b',"url":'
 
 
 class Text(Modality):
-    """JSON lines, Parquet, plain text, Markdown and HTML; all but Parquet also as .gz and .zst."""
+    """JSON, CSV, Parquet, plain text, Markdown, HTML and PDF; all but Parquet also as .gz, .zst, .bz2 and .xz."""
 
     name: ClassVar[str] = "text"
     columns: ClassVar[pa.Schema] = COLUMNS
@@ -38,7 +38,7 @@ class Text(Modality):
     def accepts(self, path: str, source: Source) -> bool:
         """By suffix: any that this modality reads; with a `format`, that one and files of no known suffix."""
         kind = format_by_name(path)
-        return kind != "" if source.format == "auto" else kind in ("", source.format) or (kind, source.format) == ("json", "jsonl")
+        return kind != "" if source.format == "auto" else kind in ("", source.format) or {kind, source.format} == {"json", "jsonl"}
 
     def splits(self, path: str, source: Source) -> bool:
         """JSON lines that are not compressed; a `.json` file only where the source says `format: jsonl`."""

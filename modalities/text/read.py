@@ -11,27 +11,45 @@ import pyarrow as pa
 
 from ...curator.recipe import Source
 from ...curator.stage import Entry
+from .delimited import DELIMITERS, read_delimited
 from .html import main_text
+from .json_document import json_form, read_json_document
+from .json_list import read_json_list
 from .jsonl import read_jsonl
 from .parquet import read_parquet
+from .pdf import read_pdf
 from .rows import MAX_RECORD_BYTES, Rows, one_row
 from .streams import ReadError, Stream, compression, open_stream
 
-# `json`: lines of JSON, if it is lines at all, so the file is looked at first
+# `json`: lines, a list or one document, so the file is looked at first
 _SUFFIXES = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json-lines": "jsonl",
     ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
     ".parquet": "parquet",
     ".txt": "txt",
     ".md": "md",
     ".html": "html",
     ".htm": "html",
+    ".pdf": "pdf",
 }
-FORMATS = ("jsonl", "parquet", "txt", "md", "html")
+FORMATS = ("jsonl", "json", "csv", "tsv", "parquet", "txt", "md", "html", "pdf")
+# first bytes of formats that are no text, whatever the name says
+_MAGIC = {
+    b"PAR1": "Parquet",
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xfd7zXZ\0": "xz",
+    b"PK\x03\x04": "zip",
+    b"%PDF-": "PDF",
+    b"SQLite format 3\0": "SQLite",
+    b"ARROW1": "Arrow",
+}
 _READ_BYTES = 1 << 20
-_SNIFFED_BYTES = 1 << 16
+_SNIFFED_BYTES = 16  # all of the first bytes
 
 
 def format_by_name(path: str) -> str:
@@ -48,42 +66,69 @@ def read_entry(entry: Entry, source: Source) -> Iterator[pa.RecordBatch]:
     kind = format_by_name(entry.path) if source.format == "auto" else source.format
     if kind == "parquet":
         yield from read_parquet(path, source)
-    elif kind in ("jsonl", "json"):
-        yield from _read_lines(path, entry, kind, source)
-    elif kind in FORMATS:
-        yield _read_document(path, kind)
-    else:
+    elif kind not in FORMATS:
         yield one_row("unknown_format", f"format {source.format}; known: {', '.join(FORMATS)}")
+    elif kind != "pdf" and (found := _foreign(path)):
+        yield one_row("wrong_suffix", f"{found} by its first bytes, and not {kind}")
+    elif kind in ("jsonl", "json"):
+        yield from _read_json(path, entry, kind, source)
+    elif kind in DELIMITERS:
+        with closing(open_stream(path)) as stream:
+            yield from read_delimited(stream, source, DELIMITERS[kind])
+    else:
+        yield _read_document(path, kind)
 
 
-def _read_lines(path: str, entry: Entry, kind: str, source: Source) -> Iterator[pa.RecordBatch]:
-    whole = entry.start == 0 and entry.end == entry.size
-    if kind == "json" and _is_one_document(path):
-        yield one_row("not_json_lines", "one JSON document, not one a line; jq -c '.[]' makes lines of an array")
-        return
-    with closing(open_stream(path, max(entry.start - 1, 0))) as stream:
-        yield from read_jsonl(stream, source, entry.start, None if whole else entry.end)
-
-
-def _is_one_document(path: str) -> bool:
-    """Whether a .json file begins like an array or like an indented object."""
+def _foreign(path: str) -> str:
+    """The format that a file's first bytes name, of those that no reader of text can take."""
     try:
         with closing(open_stream(path)) as stream:
-            head = (stream.read(_SNIFFED_BYTES) or b"").removeprefix(codecs.BOM_UTF8).lstrip()
+            head = stream.read(_SNIFFED_BYTES) or b""
     except ReadError:
-        return False  # the reader meets the damage again, and says so
-    return head.startswith(b"[") or head.split(b"\n", 1)[0].strip() == b"{"
+        return ""  # the reader meets the damage again, and says so
+    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "")
+
+
+def _read_json(path: str, entry: Entry, kind: str, source: Source) -> Iterator[pa.RecordBatch]:
+    form = _json_form(path) if kind == "json" else "lines"
+    with closing(open_stream(path, max(entry.start - 1, 0))) as stream:
+        if form == "list":
+            yield from read_json_list(stream, source)
+        elif form == "document":
+            yield _read_json_document(stream, source)
+        else:
+            whole = entry.start == 0 and entry.end == entry.size
+            yield from read_jsonl(stream, source, entry.start, None if whole else entry.end)
+
+
+def _json_form(path: str) -> str:
+    try:
+        with closing(open_stream(path)) as stream:
+            return json_form(stream)
+    except ReadError:
+        return "lines"  # the reader meets the damage again, and says so
+
+
+def _read_json_document(stream: Stream, source: Source) -> pa.RecordBatch:
+    try:
+        return read_json_document(_read_whole(stream), source)
+    except ReadError as error:
+        return one_row(error.reason, error.detail)
 
 
 def _read_document(path: str, kind: str) -> pa.RecordBatch:
     try:
         with closing(open_stream(path)) as stream:
             data = _read_whole(stream)
-        text = main_text(data) if kind == "html" else _plain_text(data)
+        meta = None
+        if kind == "pdf":
+            text, meta = read_pdf(data)
+        else:
+            text = main_text(data) if kind == "html" else _plain_text(data)
     except ReadError as error:
         return one_row(error.reason, error.detail)
     rows = Rows()
-    rows.add(text, None, None, None, len(data))
+    rows.add(text, meta, None, None, len(data))
     return rows.take()
 
 

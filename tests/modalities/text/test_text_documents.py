@@ -19,19 +19,21 @@ from d4a.modalities.text import html
 from d4a.modalities.text.rows import MAX_RECORD_BYTES
 from text_files import TEXT, batches, only_problem, rows, written
 
-NAMES = ("a.jsonl", "a.NDJSON", "a.json-lines.gz", "a.json", "a.parquet", "a.txt.zst", "a.TXT", "a.md.zstd", "a.html", "a.htm.gz")
+LINES = ("a.jsonl", "a.NDJSON", "a.json-lines.gz", "a.json", "a.jsonl.bz2")
+NAMES = (*LINES, "a.csv.xz", "a.tsv", "a.parquet", "a.txt.zst", "a.TXT", "a.md.zstd", "a.html", "a.htm.gz", "a.pdf")
 
 
 def test_a_folder_gives_text_files_only() -> None:
     auto = Source(path=".")
     assert all(TEXT.accepts(name, auto) for name in NAMES)
-    for name in ("a.py", "a.so", "a.jpg", "a.gz", "a.parquet.gz", "txt", "a.csv", "a.jsonl.bz2"):
+    for name in ("a.py", "a.so", "a.jpg", "a.gz", "a.parquet.gz", "txt", "a.xlsx", "a.jsonl.lz4"):
         assert not TEXT.accepts(name, auto), name
 
 
 def test_a_format_narrows_a_folder_to_its_suffixes() -> None:
     lines = Source(path=".", format="jsonl")
-    assert [name for name in NAMES if TEXT.accepts(name, lines)] == ["a.jsonl", "a.NDJSON", "a.json-lines.gz", "a.json"]
+    assert [name for name in NAMES if TEXT.accepts(name, lines)] == list(LINES)
+    assert [name for name in NAMES if TEXT.accepts(name, Source(path=".", format="json"))] == list(LINES)
     assert [name for name in NAMES if TEXT.accepts(name, Source(path=".", format="md"))] == ["a.md.zstd"]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import random
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -101,8 +101,6 @@ def test_a_file_without_records_is_said_to_be_empty(tmp_path: Path, data: bytes,
 
 def test_a_json_file_is_read_where_it_holds_lines(tmp_path: Path) -> None:
     assert [row["text"] for row in rows(written(tmp_path / "a.json", GOOD * 2))] == ["one", "one"]
-    for document in (b'[{"text": "x"}]', b'\n{\n  "text": "x"\n}'):
-        assert only_problem(written(tmp_path / "b.json", document))[0] == "not_json_lines"
 
 
 def test_batches_stay_small(tmp_path: Path) -> None:
@@ -159,8 +157,15 @@ def test_only_plain_json_lines_are_split() -> None:
 # ------------------------------------------------------------------------------------------ compression
 
 
+KINDS = {"gz": "gzip", "zst": "zstd", "bz2": "bz2", "xz": "xz"}
+
+
 def _packed(kind: str, data: bytes) -> bytes:
-    return gzip.compress(data, mtime=0) if kind == "gz" else zstandard.ZstdCompressor(write_checksum=True).compress(data)
+    if kind == "zst":
+        return zstandard.ZstdCompressor(write_checksum=True).compress(data)
+    if kind == "gz":
+        return gzip.compress(data, mtime=0)
+    return bz2.compress(data, 1) if kind == "bz2" else lzma.compress(data, preset=0)
 
 
 def _lines(n: int, seed: int = 0) -> bytes:
@@ -168,7 +173,7 @@ def _lines(n: int, seed: int = 0) -> bytes:
     return b"".join(orjson.dumps({"id": str(i), "text": draw.randbytes(250).hex()}) + b"\n" for i in range(n))
 
 
-@pytest.mark.parametrize("kind", ["gz", "zst"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_all_members_and_frames_are_read(tmp_path: Path, kind: str) -> None:
     data = _lines(300)
     cut = len(data) // 2 + 7  # inside a line
@@ -176,18 +181,18 @@ def test_all_members_and_frames_are_read(tmp_path: Path, kind: str) -> None:
     assert [row["id"] for row in rows(path)] == [str(i) for i in range(300)]
 
 
-@pytest.mark.parametrize("kind", ["gz", "zst"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_truncated_file_gives_its_readable_part_and_one_row(tmp_path: Path, kind: str) -> None:
     whole = _packed(kind, _lines(2000))
     *good, bad = rows(written(tmp_path / f"a.jsonl.{kind}", whole[: len(whole) * 2 // 3]))
     assert 500 < len(good) < 2000 and [row["id"] for row in good] == [str(i) for i in range(len(good))]
-    assert bad["reason"] == {"gz": "truncated_gzip", "zst": "truncated_zstd"}[kind]
+    assert bad["reason"] == f"truncated_{KINDS[kind]}"
     assert bad["detail"].endswith(f" bytes before it, {len(good)} records") and bad["line"] == len(good)
 
 
-@pytest.mark.parametrize("kind", ["gz", "zst"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_damage_and_foreign_bytes_are_corruption(tmp_path: Path, kind: str) -> None:
-    reason = {"gz": "corrupt_gzip", "zst": "corrupt_zstd"}[kind]
+    reason = f"corrupt_{KINDS[kind]}"
     assert only_problem(written(tmp_path / f"a.jsonl.{kind}", GOOD * 100))[0] == reason
     whole = bytearray(_packed(kind, _lines(2000)))
     whole[len(whole) // 2] ^= 0xFF
@@ -199,41 +204,6 @@ def test_damage_and_foreign_bytes_are_corruption(tmp_path: Path, kind: str) -> N
 def test_bytes_behind_the_last_member_cost_no_record(tmp_path: Path) -> None:
     *good, bad = rows(written(tmp_path / "a.jsonl.gz", _packed("gz", _lines(50)) + b"garbage" * 9))
     assert len(good) == 50 and bad["reason"] == "corrupt_gzip"
-
-
-# ----------------------------------------------------------------------------------------------- memory
-
-_PEAK = """
-import resource, sys
-from pathlib import Path
-sys.path[:0] = {path!r}
-from text_files import rows
-first = rows(Path({small!r}))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-found = rows(Path({large!r}))
-print([(row["reason"], row["detail"], row["line"]) for row in found], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
-
-
-@pytest.mark.parametrize("name", ["large.jsonl", "large.jsonl.zst"])
-def test_a_line_of_200_mb_is_skipped_in_bounded_memory(tmp_path: Path, name: str) -> None:
-    small = written(tmp_path / "small.jsonl", GOOD)
-    with open(tmp_path / "plain", "wb") as file:
-        file.write(GOOD + b'{"text":"')
-        for _ in range(200):
-            file.write(b"x" * 1_000_000)
-        file.write(b'"}\n' + GOOD)
-    large = tmp_path / name
-    if name.endswith(".zst"):
-        with open(tmp_path / "plain", "rb") as source, open(large, "wb") as target:
-            zstandard.ZstdCompressor().copy_stream(source, target)
-    else:
-        (tmp_path / "plain").rename(large)
-    code = _PEAK.format(path=sys.path, small=str(small), large=str(large))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    found, peak = done.stdout.strip().rsplit(" ", 1)
-    assert found == "[(None, None, 0), ('line_too_long', '200000011 bytes; the limit is 67108864', 1), (None, None, 2)]"
-    assert int(peak) < 100_000, f"{peak} kB"  # the limit of a line and a little, not the line
 
 
 # ------------------------------------------------------------------------------------------ round trip
@@ -262,7 +232,7 @@ def test_no_value_changes_on_its_way_through(tmp_path_factory: pytest.TempPathFa
 
 
 def test_what_cannot_be_opened_is_an_error_of_the_machine(tmp_path: Path) -> None:
-    for name in ("a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.parquet", "a.txt"):
+    for name in ("a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.jsonl.bz2", "a.json", "a.csv", "a.parquet", "a.txt", "a.pdf"):
         path = written(tmp_path / name, b"")
         listed = entry(path)
         path.unlink()
