@@ -1,7 +1,7 @@
 """Parquet -> records, row group by row group; the batch size follows the size of the rows, so memory stays bounded.
 
 Columns other than text and id go to `meta` as JSON. What JSON has no type for is written as text: times,
-durations and decimals as Arrow prints them, binary as base64.
+durations and decimals as Arrow prints them, binary as base64. Rows that are conversations become JSON as a whole.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...curator.recipe import Source
+from .conversations import structure_of
+from .fields import RecordError, id_text, take
 from .rows import BATCH_BYTES, BATCH_RECORDS, MAX_RECORD_BYTES, SCHEMA, Rows, one_row
 
 _PAGE_BUFFER_BYTES = 1 << 20
@@ -51,15 +53,28 @@ def _first_line(error: Exception) -> str:
 def _batches(file: Any, source: Source) -> Iterator[pa.RecordBatch]:
     table = pq.ParquetFile(file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False)
     schema = table.schema_arrow
-    if source.text_field not in schema.names:
-        raise _ColumnError("no_text_column", f"columns: {', '.join(schema.names)}")
-    kind = schema.field(source.text_field).type
-    if not _is_text(kind):
-        raise _ColumnError("text_not_a_string", f"column {source.text_field}: {kind}")
+    if not _is_conversations(schema, source):
+        if source.text_field not in schema.names:
+            raise _ColumnError("no_text_column", f"columns: {', '.join(schema.names)}")
+        kind = schema.field(source.text_field).type
+        if not _is_text(kind):
+            raise _ColumnError("text_not_a_string", f"column {source.text_field}: {kind}")
     for index in range(table.metadata.num_row_groups):
         group = table.metadata.row_group(index)
         size = max(1, group.total_byte_size // max(1, group.num_rows))
         yield from table.iter_batches(max(1, min(BATCH_RECORDS, BATCH_BYTES // size)), row_groups=[index], use_threads=False)
+
+
+def _is_conversations(schema: pa.Schema, source: Source) -> bool:
+    """Whether the rows are read as instructions or conversations: as the source says, or by the columns where there is no text."""
+    if source.structure != "auto" or source.text_field in schema.names:
+        return source.structure not in ("auto", "text")
+    kinds: dict[str, Any] = {field.name: [] if _is_list(field.type) else "" if _is_text(field.type) else None for field in schema}
+    return structure_of(kinds) != ""
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return any(test(kind) for test in (pa.types.is_list, pa.types.is_large_list))
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -71,7 +86,7 @@ def _is_text(kind: pa.DataType) -> bool:
 def _convert(batch: pa.RecordBatch, first: int, source: Source) -> pa.RecordBatch:
     """A table's batch as a reader batch; rows that Arrow or JSON cannot take are looked for by halving."""
     try:
-        return _records(batch, first, source)
+        return _conversations(batch, first, source) if _is_conversations(batch.schema, source) else _records(batch, first, source)
     except (pa.ArrowInvalid, ValueError, TypeError) as error:
         if batch.num_rows == 1:
             return _refused(batch, first, source, error)
@@ -99,6 +114,27 @@ def _records(batch: pa.RecordBatch, first: int, source: Source) -> pa.RecordBatc
         detail,
     ]
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+
+
+def _conversations(batch: pa.RecordBatch, first: int, source: Source) -> pa.RecordBatch:
+    rows = Rows()
+    for line, fields in enumerate(_rows(batch), first):
+        try:
+            text, ident, url, _ = take(fields, source)
+            record = orjson.dumps(fields, default=_as_text)
+            if len(record) > MAX_RECORD_BYTES:
+                raise RecordError("record_too_long", f"{len(record)} bytes of JSON; the limit is {MAX_RECORD_BYTES}", id_text(ident))
+        except RecordError as refused:
+            rows.refuse(refused.reason, refused.detail, line, refused.ident)
+        else:
+            rows.add(text, None, line, id_text(ident), len(record), url, record)
+    return rows.take()
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """The rows as they would be in JSON lines."""
+    for row in zip(*(column.cast(_plain(column.type)).to_pylist() for column in batch.columns), strict=True):
+        yield dict(zip(batch.schema.names, row, strict=True))
 
 
 def _problems(text: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -142,8 +178,7 @@ def _meta(batch: pa.RecordBatch) -> pa.Array:
     """The columns as one column of JSON objects; null where there are none."""
     if batch.num_columns == 0:
         return pa.nulls(batch.num_rows, pa.large_string())
-    values = zip(*(column.cast(_plain(column.type)).to_pylist() for column in batch.columns), strict=True)
-    objects = [orjson.dumps(dict(zip(batch.schema.names, row, strict=True)), default=_as_text) for row in values]
+    objects = [orjson.dumps(row, default=_as_text) for row in _rows(batch)]
     return pa.array(objects, pa.large_binary()).view(pa.large_string())
 
 
@@ -153,7 +188,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
         return pa.string()
     if pa.types.is_struct(kind):
         return pa.struct([field.with_type(_plain(field.type)) for field in kind])
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if _is_list(kind):
         return pa.list_(_plain(kind.value_type))
     return kind
 
@@ -164,6 +199,9 @@ def _as_text(value: Any) -> str:
 
 def _refused(batch: pa.RecordBatch, line: int, source: Source, error: Exception) -> pa.RecordBatch:
     rows = Rows()
+    if _is_conversations(batch.schema, source):
+        rows.refuse("invalid_utf8" if isinstance(error, UnicodeDecodeError) else "unreadable_record", _first_line(error), line)
+        return rows.take()
     try:
         _text(batch.column(source.text_field))
         rows.refuse("unreadable_meta", _first_line(error), line)
