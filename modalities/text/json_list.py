@@ -88,11 +88,12 @@ def _behind_the_bracket(stream: Stream) -> bytes:
     return b""
 
 
-def _check_rest(rest: bytes | None, stream: Stream) -> None:
-    while rest:
-        if rest.strip(SPACE):
-            raise ReadError("broken_json", "something follows the list, and is not read")
-        rest = stream.read(CHUNK_BYTES)
+def _check_rest(rest: bytes, stream: Stream) -> None:
+    while not rest.strip(SPACE):
+        rest = stream.read(CHUNK_BYTES) or b""
+        if not rest:
+            return
+    raise ReadError("broken_json", "something follows the list, and is not read")
 
 
 @kernel
