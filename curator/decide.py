@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from .dedup.keepers import choose_keepers
 from .evidence import Evidence, View
 from .plan import FlowPlan, PlannedStage, code_key
-from .stage import Bools, Dedup, Ints, Judging, Pairs
+from .stage import Bools, Dedup, Ints, Judging, Pairs, Stage
 from .store import Folder, Store, checked, committed, data_file, digest
 
 VERDICTS = pa.schema(
@@ -152,7 +152,7 @@ def _decide_stage(
     refused = _take_refused(evidence, round_index, verdicts, planned.label, planned.use)
     alive = np.flatnonzero(verdicts.kept)
     stage = planned.make()
-    result = {**refused, "notes": {}}
+    result = {**refused, "notes": _totals(evidence, round_index, planned.label, stage, alive)}
     if planned.mode == "judge" and isinstance(stage, Judging):
         _judge(evidence, round_index, planned.label, stage, alive, verdicts, result)
     elif planned.mode == "judge" and isinstance(stage, Dedup):
@@ -161,6 +161,16 @@ def _decide_stage(
         _keep(stage, view, pairs, planned.label, verdicts, result)
     result["kept"] = int(verdicts.kept.sum())
     return result
+
+
+def _totals(evidence: Evidence, round_index: int, label: str, stage: Stage, alive: Ints) -> dict[str, int]:
+    """Sums of the values that are counts, and the records that have any: `emails` 12, `emails records` 3."""
+    names = [value.name for value in stage.values if value.total]
+    if not names:
+        return {}
+    table = evidence.table(round_index, [f"{label}.{name}" for name in names], alive).rename_columns(names)
+    columns = {name: table.column(name).fill_null(0).to_numpy() for name in names}
+    return {key: int(count) for name, c in columns.items() for key, count in ((name, c.sum()), (f"{name} records", np.count_nonzero(c)))}
 
 
 def _judge(

@@ -73,6 +73,7 @@ class Value:
     packed  also written into the sample's .json member, under this name; empty: not written
     json    the strings of the column are JSON text, written into the member as such (boxes)
     sketch  a signature or embedding: kept in sketches/, not in scores/
+    total   a count: summary and report say its sum over the records that reached the stage, and how many of them have any
     """
 
     name: str
@@ -81,6 +82,7 @@ class Value:
     packed: str = ""
     json: bool = False
     sketch: bool = False
+    total: bool = False
 
 
 @dataclass(frozen=True)
@@ -350,6 +352,7 @@ class Modality(ABC):
     stored   True: Scan stores `columns` and later acts read that (text). False: the source file is the payload (images)
     formats  what a source's `format` may say
     libraries    distributions whose version decides what the reader gives, where they are installed
+    irrelevant   reasons of sound records that hold nothing of this kind (a crawled image, a 404): `max_bad_fraction` does not count them
     batch_rows   records that stages see at once, at most: few where views are large (images)
     """
 
@@ -358,6 +361,7 @@ class Modality(ABC):
     stored: ClassVar[bool]
     formats: ClassVar[tuple[str, ...]] = ("auto",)
     libraries: ClassVar[tuple[str, ...]] = ()
+    irrelevant: ClassVar[frozenset[str]] = frozenset()
     batch_rows: ClassVar[int] = 2048
 
     @abstractmethod
@@ -367,6 +371,10 @@ class Modality(ABC):
     def splits(self, path: str, source: Source) -> bool:
         """Whether the file may be cut into byte ranges."""
         return False
+
+    def counts_lines(self, path: str, source: Source) -> bool:
+        """Whether `line` counts from the first line of a byte range; else it is the record's place in the whole file."""
+        return True
 
     @abstractmethod
     def read(self, entry: Entry, source: Source) -> Iterator[pa.RecordBatch]:
@@ -390,7 +398,7 @@ class Modality(ABC):
 
 
 READER_TAIL = [
-    pa.field("line", pa.int64()),  # index of the record in its file (in its byte range); null: the file is one record
+    pa.field("line", pa.int64()),  # index of the record in its file (in its byte range), or see counts_lines; null: the file is one record
     pa.field("id", pa.string()),  # the source's own id
     pa.field("reason", pa.string()),  # null: readable
     pa.field("detail", pa.string()),
