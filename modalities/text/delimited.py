@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,7 @@ from .streams import ReadError, Stream
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 _RESCANNED_BYTES = 4 * MAX_RECORD_BYTES  # looked at again behind quotes that are not closed: a file of them takes no square time
+_BLANKS = re.compile(rb"[\r\n]*")
 _MAX_ENDS = 1 << 16  # of one call
 _AT_START, _IN_CELL, _QUOTED, _BEHIND_QUOTE, _BEHIND_RETURN, _MISQUOTED, _SKIPPING = range(7)
 _Bytes = npt.NDArray[np.uint8]
@@ -113,7 +115,7 @@ class _Table:
 
 
 def row_blocks(stream: Stream, delimiter: str) -> Iterator[list[tuple[int, bytes | TooLong]]]:
-    """Rows of a table in blocks, each with the line it begins on, without the end of its last line.
+    """Rows of a table in blocks, each with the line it begins on, without the end of its last line; no blank ones.
 
     Of a row with a quote that is not closed, only the first line comes, Misquoted; the next line begins another row.
     Raises ReadError where that happens so often that it would take too long.
@@ -133,7 +135,7 @@ class _Splitter:
 
     def __init__(self, sign: int) -> None:
         self._sign = sign
-        self._state, self._ends = np.zeros(2, np.int64), np.empty(_MAX_ENDS, np.int64)
+        self._state, self._ends = np.array([_AT_START, 0, 1]), np.empty(_MAX_ENDS, np.int64)
         self._begun = Begun()
         self._misquoted = False  # what was begun
         self._line = self._inner_lines = self._rescanned = 0
@@ -148,7 +150,7 @@ class _Splitter:
                 self._add(data[start:end])
                 self._finish(block)
                 start = end + 1
-            now, stop = self._state.tolist()
+            now, stop, _ = self._state.tolist()
             if now == _MISQUOTED:
                 data, start = self._go_back(block, data, start, stop)
             elif stop == len(data):
@@ -172,8 +174,17 @@ class _Splitter:
             raise ReadError("unclosed_quotes", f"{self._rescanned} bytes looked at again behind quotes that are not closed")
 
     def _add(self, piece: bytes) -> None:
+        if not self._begun.size:
+            piece = piece[self._blank_lines(piece, 0) :]
         self._begun.add(piece)
         self._inner_lines += piece.count(b"\n")
+
+    def _blank_lines(self, data: bytes, start: int) -> int:
+        """Where the row begins that blank lines at `start` come before."""
+        match = _BLANKS.match(data, start)
+        assert match is not None
+        self._line += match[0].count(b"\n")
+        return match.end()
 
     def _finish(self, block: list[tuple[int, bytes | TooLong]]) -> None:
         raw = self._begun.finish()
@@ -190,6 +201,7 @@ class _Splitter:
             assert isinstance(waiting, bytes)
             data, start, stop = waiting + data[start:], 0, begun + stop - start
             self._inner_lines = 0
+        start = self._blank_lines(data, start)
         feed = data.find(b"\n", start, stop)
         if feed < 0:
             self._misquoted = True
@@ -199,7 +211,7 @@ class _Splitter:
             return b"", 0
         block.append((self._line, Misquoted(data[start:feed])))
         self._line += 1
-        self._state[0] = _AT_START
+        self._state[0], self._state[2] = _AT_START, 1
         return data, feed + 1
 
     def _skip(self, data: bytes, start: int, stop: int) -> tuple[bytes, int]:
@@ -214,19 +226,24 @@ def _find_rows(data: _Bytes, start: int, sign: int, state: _Ints, ends: _Ints) -
 
     data    (n,) uint8       the next piece, looked at from `start`
     sign    the delimiter
-    state   (2,) int64       one of the states above; where it stopped
-    ends    (m,) int64       offsets of line feeds into data
+    state   (3,) int64       one of the states above; where it stopped; whether the row has been blank so far
+    ends    (m,) int64       offsets of line feeds into data, but for those of blank lines
     """
-    now, count, stop = state[0], 0, len(data)
+    now, blank, count, stop = state[0], state[2], 0, len(data)
     for j in range(start, len(data)):
         byte = data[j]
+        if byte != 10 and byte != 13:
+            blank = 0
         if now == _QUOTED:
             if byte == 34:
                 now = _BEHIND_QUOTE
         elif byte == 10:
+            now = _AT_START
+            if blank:
+                continue
+            blank = 1
             ends[count] = j
             count += 1
-            now = _AT_START
             if count == len(ends):
                 stop = j + 1
                 break
@@ -241,5 +258,5 @@ def _find_rows(data: _Bytes, start: int, sign: int, state: _Ints, ends: _Ints) -
         elif now != _SKIPPING:
             now, stop = _MISQUOTED, j
             break
-    state[0], state[1] = now, stop
+    state[0], state[1], state[2] = now, stop, blank
     return count

@@ -24,9 +24,8 @@ MAX_RATIO = 200
 FREE_BYTES = 64 << 20
 WINDOW_BYTES = 128 << 20  # what zstd's own limit is too; `xz -9` takes 64 MiB
 _XZ_OVERHEAD = 16 << 20  # what its decoder wants beside the window
-_PIECE_BYTES = 1 << 20
 _COMPRESSED_BYTES = 1 << 16
-_LOST_BYTES = 1 << 14  # pieces of the decoders that lose the piece in which they meet damage
+_PIECE_BYTES = 1 << 16  # a decoder that meets damage loses what it had of its piece
 
 
 class ReadError(Exception):
@@ -59,18 +58,22 @@ def open_stream(path: str, at: int = 0) -> Stream:
     """The file's bytes, decompressed where its name says so; a plain file begins at byte `at`. Raises OSError."""
     kind = compression(path)
     if kind:
-        return _Unpacked(kind, _Zstd(path) if kind == "zstd" else _Members(path, kind))
+        return _Unpacked(path, kind)
     file = FileIO(path)
     file.seek(at)
     return file
 
 
 class _DamageError(Exception):
-    """What a decoder says of the bytes it was given; `cut` where they only end too early."""
+    """What a decoder says of the bytes it was given.
 
-    def __init__(self, what: str = "", cut: bool = False) -> None:
+    cut   they only end too early
+    lost  what came before it in the same piece was not handed out
+    """
+
+    def __init__(self, what: str = "", cut: bool = False, lost: bool = True) -> None:
         super().__init__(what)
-        self.what, self.cut = what, cut
+        self.what, self.cut, self.lost = what, cut, lost
 
 
 class _Decoder(Protocol):
@@ -85,26 +88,52 @@ class _Decoder(Protocol):
 class _Unpacked:
     """A decoder's bytes, with what is wrong with them as a ReadError, and an end to those that grow without end."""
 
-    def __init__(self, kind: str, decoder: _Decoder) -> None:
-        self._kind, self._decoder = kind, decoder
+    def __init__(self, path: str, kind: str) -> None:
+        self._path, self._kind = path, kind
+        self._decoder = self._open()
         self._given = 0
+        self._damage: _DamageError | None = None
+
+    def _open(self) -> _Decoder:
+        return _Zstd(self._path) if self._kind == "zstd" else _Members(self._path, self._kind)
 
     def read(self, size: int) -> bytes:
+        if self._damage is not None:
+            raise self._said(self._damage)
         try:
-            data = self._decoder.decode(min(size, _PIECE_BYTES))
+            data = self._decoder.decode(size)
         except _DamageError as damage:
-            raise self._said(damage) from damage
+            self._damage = damage
+            data = self._lost() if damage.lost else b""
+            if not data:
+                raise self._said(damage) from damage
         self._given += len(data)
         if self._given > FREE_BYTES + MAX_RATIO * self._decoder.consumed:
             limit = f"more than {MAX_RATIO} bytes from each compressed one behind the first {FREE_BYTES >> 20} MiB"
             raise ReadError("decompression_bomb", f"{limit}; {self._given - len(data)} bytes before it")
         return data
 
+    def _lost(self) -> bytes:
+        """What the decoder had before it met the damage and did not hand out: decoded again, byte by byte at the end."""
+        again = self._open()
+        found = bytearray()
+        try:
+            left = self._given
+            while left:
+                left -= len(again.decode(left))
+            while byte := again.decode(1):
+                found += byte
+        except _DamageError:
+            pass
+        finally:
+            again.close()
+        return bytes(found)
+
     def _said(self, damage: _DamageError) -> ReadError:
         before = f"{self._given} bytes before it"
         if damage.cut:
             return ReadError(f"truncated_{self._kind}", before)
-        if "memory" in damage.what:
+        if "memory" in damage.what.lower():
             return ReadError("window_too_large", f"the limit is {WINDOW_BYTES >> 20} MiB; {before}")
         return ReadError(f"corrupt_{self._kind}", f"{damage.what}; {before}")
 
@@ -116,7 +145,7 @@ class _Members:
     """Members of gzip, bz2 or xz one behind another, and the zero bytes that may lie between and behind them."""
 
     def __init__(self, path: str, kind: str) -> None:
-        self._new, self._errors, self._piece_bytes = _decompressor(kind)
+        self._new, self._error = _decompressor(kind)
         self._file = FileIO(path)
         self._member: Any = None
         self._waiting = b""
@@ -129,14 +158,14 @@ class _Members:
             needed = self._member.needs_input
             piece = self._take() if needed else b""
             try:
-                data: bytes = self._member.decompress(piece, min(size, self._piece_bytes))
-            except self._errors as error:
-                raise _DamageError(str(error)) from error
+                data: bytes = self._member.decompress(piece, min(size, _PIECE_BYTES))
+            except self._error as error:
+                raise _DamageError(str(error).removeprefix("Error -3 while decompressing data: ")) from error
             if self._member.eof:
                 self._waiting, self._member = self._member.unused_data, None
                 self.consumed -= len(self._waiting)
             elif needed and not piece and not data:
-                raise _DamageError(cut=True)
+                raise _DamageError(cut=True, lost=False)
             if data:
                 return data
         return b""
@@ -160,31 +189,30 @@ class _Members:
         self._file.close()
 
 
-def _decompressor(kind: str) -> tuple[Callable[[], Any], tuple[type[Exception], ...], int]:
-    """What decompresses one member, its errors, and how much to ask of it at once."""
+def _decompressor(kind: str) -> tuple[Callable[[], Any], type[Exception]]:
+    """What decompresses one member, and its error."""
     if kind == "gzip":
-        return _Inflate, (zlib.error,), _PIECE_BYTES
+        return _Inflate, zlib.error
     try:
         module = importlib.import_module("bz2" if kind == "bz2" else "lzma")
     except ImportError as error:  # Python can be built without them
         raise ReadError("missing_module", f"this Python has no {error.name}; another build of it has") from error
     if kind == "bz2":
-        return module.BZ2Decompressor, (OSError,), _LOST_BYTES
+        return module.BZ2Decompressor, OSError
     limit = WINDOW_BYTES + _XZ_OVERHEAD
-    return partial(module.LZMADecompressor, module.FORMAT_XZ, limit), (module.LZMAError,), _LOST_BYTES
+    return partial(module.LZMADecompressor, module.FORMAT_XZ, limit), module.LZMAError
 
 
 class _Inflate:
-    """zlib's decompressor in the manner of bz2's and lzma's, that hands out everything before the damage."""
+    """zlib's decompressor in the manner of bz2's and lzma's."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(16 + zlib.MAX_WBITS)
-        self._error: zlib.error | None = None
 
     @property
     def needs_input(self) -> bool:
         """Whether it has used up what it was given."""
-        return self._error is None and not self._inner.unconsumed_tail
+        return not self._inner.unconsumed_tail
 
     @property
     def eof(self) -> bool:
@@ -197,27 +225,8 @@ class _Inflate:
         return self._inner.unused_data
 
     def decompress(self, data: bytes, size: int) -> bytes:
-        """At most `size` bytes. Raises zlib.error when nothing comes before the damage."""
-        if self._error is not None:
-            raise self._error
-        before = self._inner.copy()
-        piece = self._inner.unconsumed_tail + data
-        try:
-            return self._inner.decompress(piece, size)
-        except zlib.error as error:
-            self._error = zlib.error(str(error).rpartition(": ")[2])
-        return self._up_to_the_damage(before, piece)
-
-    def _up_to_the_damage(self, inner: Any, piece: bytes) -> bytes:
-        found = bytearray()
-        try:
-            for i in range(len(piece)):
-                found += inner.decompress(piece[i : i + 1])
-        except zlib.error:
-            pass
-        if not found and self._error is not None:
-            raise self._error
-        return bytes(found)
+        """At most `size` bytes. Raises zlib.error."""
+        return self._inner.decompress(self._inner.unconsumed_tail or data, size)
 
 
 class _Zstd:
@@ -236,7 +245,7 @@ class _Zstd:
     def decode(self, size: int) -> bytes:
         """Some bytes, at most `size`; nothing at the end. Raises _DamageError."""
         try:
-            data: bytes = self._file.read(min(size, _LOST_BYTES))
+            data: bytes = self._file.read(min(size, _PIECE_BYTES))
         except OSError as error:
             if error.errno is not None:  # the disk's error, not the decoder's
                 raise
