@@ -157,7 +157,7 @@ class Driver:
         outcome.records, outcome.kept = result["records"], result["kept"]
         outcome.stages += self._timed(flow, round_index, result["stages"])
         if round_index == 0:
-            _check_readable(flow.name, result["stages"][0], self.plan.recipe.max_bad_fraction)
+            _check_readable(flow, result["stages"][0], self.plan.recipe.max_bad_fraction)
         outcome.silent_rules += list(_silent_rules(flow, round_index, result["stages"]))
 
     def _timed(self, flow: FlowPlan, round_index: int, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -196,13 +196,15 @@ class Driver:
                 pass
 
 
-def _check_readable(flow: str, row: dict[str, Any], allowed: float) -> None:
-    bad = row["in"] - row["kept"]
-    if row["in"] and bad / row["in"] > allowed:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(row["reasons"].items(), key=lambda r: -r[1])[:4])
+def _check_readable(flow: FlowPlan, row: dict[str, Any], allowed: float) -> None:
+    counted = {reason: count for reason, count in row["reasons"].items() if reason not in flow.modality.irrelevant}
+    bad = sum(counted.values())
+    relevant = row["kept"] + bad
+    if relevant and bad / relevant > allowed:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(counted.items(), key=lambda r: -r[1])[:4])
         raise D4AError(
-            f"{flow}: {bad} of {row['in']} records cannot be read ({reasons}); the recipe allows {allowed:.0%}",
-            hint="see the sources' path and format" + (", and text_field" if flow == "text" else "") + "; or raise max_bad_fraction",
+            f"{flow.name}: {bad} of {relevant} records cannot be read ({reasons}); the recipe allows {allowed:.0%}",
+            hint="see the sources' path and format" + (", and text_field" if flow.name == "text" else "") + "; or raise max_bad_fraction",
         )
 
 

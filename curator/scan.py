@@ -98,7 +98,7 @@ def scan_partition(
         writer = EvidenceWriter(unit, flow, round_index, part.entries[0].path)
         for batch in _batches(store, flow, round_index, part, rows):
             writer.add(batch)
-        unit.manifest = {**writer.close(), "line_starts": _line_starts(part) if round_index == 0 else {}}
+        unit.manifest = {**writer.close(), "line_starts": _line_starts(flow, part) if round_index == 0 else {}}
     return {"records": writer.records}
 
 
@@ -181,11 +181,11 @@ def _read_entry(flow: FlowPlan, entry: Entry) -> Iterator[pa.RecordBatch]:
     _check_unchanged(entry)
 
 
-def _line_starts(part: Partition) -> dict[str, int]:
+def _line_starts(flow: FlowPlan, part: Partition) -> dict[str, int]:
     """Entry -> lines that begin in it, for byte ranges: later ranges of the file number their lines on from here."""
     counts = {}
     for index, entry in enumerate(part.entries):
-        if entry.end - entry.start < entry.size:
+        if entry.end - entry.start < entry.size and flow.modality.counts_lines(entry.path, flow.flow.sources[entry.source]):
             try:
                 data = np.memmap(Path(entry.root, entry.path), np.uint8, "r")[max(entry.start - 1, 0) : entry.end - 1]
             except PermissionError:

@@ -21,19 +21,22 @@ from .json_size import quoted_sizes
 from .read import FORMATS, format_by_name, read_entry
 from .rows import COLUMNS
 from .streams import compression
+from .warc import WITHOUT_TEXT
+from .warc_records import can_be_cut
 
 _PREVIEW_CHARACTERS = 600
 _TEXT_HEAD, _URL_HEAD, _META_HEAD, _RECORD_HEAD, _TAIL = b'{"text":', b',"url":', b',"meta":', b'{"record":', b"}"
 
 
 class Text(Modality):
-    """JSON, CSV, Parquet, plain text, Markdown, HTML and PDF; all but Parquet also as .gz, .zst, .bz2 and .xz."""
+    """JSON, CSV, Parquet, plain text, Markdown, HTML, PDF, WARC, WET and WAT; all but Parquet also as .gz, .zst, .bz2 and .xz."""
 
     name: ClassVar[str] = "text"
     columns: ClassVar[pa.Schema] = COLUMNS
     stored: ClassVar[bool] = True
     formats: ClassVar[tuple[str, ...]] = ("auto", *FORMATS)
-    libraries: ClassVar[tuple[str, ...]] = ("pyarrow", "orjson", "resiliparse")
+    libraries: ClassVar[tuple[str, ...]] = ("pyarrow", "orjson", "resiliparse", "trafilatura")
+    irrelevant: ClassVar[frozenset[str]] = WITHOUT_TEXT
 
     def accepts(self, path: str, source: Source) -> bool:
         """By suffix: any that this modality reads; with a `format`, that one and files of no known suffix."""
@@ -41,9 +44,16 @@ class Text(Modality):
         return kind != "" if source.format == "auto" else kind in ("", source.format) or {kind, source.format} == {"json", "jsonl"}
 
     def splits(self, path: str, source: Source) -> bool:
-        """JSON lines that are not compressed; a `.json` file only where the source says `format: jsonl`."""
-        kind = format_by_name(path) if source.format == "auto" else source.format
-        return kind == "jsonl" and not compression(path)
+        """JSON lines that are not compressed (a `.json` file only where the source says `format: jsonl`), and WARC files, plain or gzip."""
+        kind = self._format(path, source)
+        return (kind == "jsonl" and not compression(path)) or (kind == "warc" and can_be_cut(path))
+
+    def counts_lines(self, path: str, source: Source) -> bool:
+        """A record of a WARC file is known by the byte at which it begins."""
+        return self._format(path, source) != "warc"
+
+    def _format(self, path: str, source: Source) -> str:
+        return format_by_name(path) if source.format == "auto" else source.format
 
     def read(self, entry: Entry, source: Source) -> Iterator[pa.RecordBatch]:
         """Batches of about 4 MiB or 2,048 records."""

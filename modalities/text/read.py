@@ -20,6 +20,7 @@ from .parquet import read_parquet
 from .pdf import read_pdf
 from .rows import MAX_RECORD_BYTES, Rows, one_row
 from .streams import ReadError, Stream, compression, open_stream
+from .warc import read_warc
 
 # `json`: lines, a list or one document, so the file is looked at first
 _SUFFIXES = {
@@ -35,8 +36,11 @@ _SUFFIXES = {
     ".html": "html",
     ".htm": "html",
     ".pdf": "pdf",
+    ".warc": "warc",
+    ".wet": "warc",
+    ".wat": "warc",
 }
-FORMATS = ("jsonl", "json", "csv", "tsv", "parquet", "txt", "md", "html", "pdf")
+FORMATS = ("jsonl", "json", "csv", "tsv", "parquet", "txt", "md", "html", "pdf", "warc")
 # first bytes of formats that are no text, whatever the name says
 _MAGIC = {
     b"PAR1": "Parquet",
@@ -66,6 +70,8 @@ def read_entry(entry: Entry, source: Source) -> Iterator[pa.RecordBatch]:
     kind = format_by_name(entry.path) if source.format == "auto" else source.format
     if kind == "parquet":
         yield from read_parquet(path, source)
+    elif kind == "warc":
+        yield from read_warc(path, entry.start, entry.end, entry.size, source)
     elif kind not in FORMATS:
         yield one_row("unknown_format", f"format {source.format}; known: {', '.join(FORMATS)}")
     elif kind != "pdf" and (found := _foreign(path)):
@@ -76,7 +82,7 @@ def read_entry(entry: Entry, source: Source) -> Iterator[pa.RecordBatch]:
         with closing(open_stream(path)) as stream:
             yield from read_delimited(stream, source, DELIMITERS[kind])
     else:
-        yield _read_document(path, kind)
+        yield _read_document(path, kind, source)
 
 
 def _foreign(path: str) -> str:
@@ -116,7 +122,7 @@ def _read_json_document(stream: Stream, source: Source) -> pa.RecordBatch:
         return one_row(error.reason, error.detail)
 
 
-def _read_document(path: str, kind: str) -> pa.RecordBatch:
+def _read_document(path: str, kind: str, source: Source) -> pa.RecordBatch:
     try:
         with closing(open_stream(path)) as stream:
             data = _read_whole(stream)
@@ -124,7 +130,7 @@ def _read_document(path: str, kind: str) -> pa.RecordBatch:
         if kind == "pdf":
             text, meta = read_pdf(data)
         else:
-            text = main_text(data) if kind == "html" else _plain_text(data)
+            text = main_text(data, source.extract) if kind == "html" else _plain_text(data)
     except ReadError as error:
         return one_row(error.reason, error.detail)
     rows = Rows()
