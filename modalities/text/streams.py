@@ -2,7 +2,7 @@
 
 Damage in a compressed file is a `ReadError` with the reason its ledger row gets, after all that came before it; a
 machine's own read error stays an OSError. zstd is Arrow's, because Python has none before 3.14; the others are
-Python's decompressors, a sixth faster called directly than through the gzip module, and they say what they consumed.
+Python's decompressors, a tenth faster called directly than through the gzip module, and they say what they consumed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ FREE_BYTES = 64 << 20
 WINDOW_BYTES = 128 << 20  # what zstd's own limit is too; `xz -9` takes 64 MiB
 _XZ_OVERHEAD = 16 << 20  # what its decoder wants beside the window
 _COMPRESSED_BYTES = 1 << 16
-_PIECE_BYTES = 1 << 16  # a decoder that meets damage loses what it had of its piece
+_PIECE_BYTES = 1 << 18  # what a decoder had of its piece before the damage has to be decoded again, byte by byte
+_ZSTD_PIECE_BYTES = 1 << 14
 
 
 class ReadError(Exception):
@@ -119,9 +120,9 @@ class _Unpacked:
         found = bytearray()
         try:
             left = self._given
-            while left:
-                left -= len(again.decode(left))
-            while byte := again.decode(1):
+            while left and (piece := again.decode(left)):
+                left -= len(piece)
+            while len(found) < _PIECE_BYTES and (byte := again.decode(1)):
                 found += byte
         except _DamageError:
             pass
@@ -245,7 +246,7 @@ class _Zstd:
     def decode(self, size: int) -> bytes:
         """Some bytes, at most `size`; nothing at the end. Raises _DamageError."""
         try:
-            data: bytes = self._file.read(min(size, _PIECE_BYTES))
+            data: bytes = self._file.read(min(size, _ZSTD_PIECE_BYTES))
         except OSError as error:
             if error.errno is not None:  # the disk's error, not the decoder's
                 raise
