@@ -35,7 +35,7 @@ class Text(Modality):
     columns: ClassVar[pa.Schema] = COLUMNS
     stored: ClassVar[bool] = True
     formats: ClassVar[tuple[str, ...]] = ("auto", *FORMATS)
-    libraries: ClassVar[tuple[str, ...]] = ("pyarrow", "orjson", "resiliparse", "trafilatura")
+    libraries: ClassVar[tuple[str, ...]] = ("pyarrow", "orjson", "resiliparse", "trafilatura", "pypdfium2")
     irrelevant: ClassVar[frozenset[str]] = WITHOUT_TEXT
 
     def accepts(self, path: str, source: Source) -> bool:
