@@ -44,6 +44,20 @@ def read_only(array: npt.NDArray[T]) -> npt.NDArray[T]:
     return view
 
 
+def scratch(name: str, size: int, dtype: type[T]) -> npt.NDArray[T]:
+    """Memory of this process for one purpose, (size,) of a dtype; what it holds is overwritten when it is next asked for.
+
+    Fresh memory costs more than most kernels that fill it: the system hands it out page by page.
+    """
+    held = _scratch.get(name)
+    if held is None or held.size < size:
+        held = _scratch[name] = np.empty(1 << max(size - 1, 1).bit_length(), dtype)
+    return cast(npt.NDArray[T], held[:size])
+
+
+_scratch: dict[str, npt.NDArray[Any]] = {}
+
+
 def _trailing_zeros(typing_context: Any, word: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], context.get_constant(types.boolean, False))

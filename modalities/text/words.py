@@ -1,0 +1,356 @@
+"""Words of texts for the quality rules: where they are, how long, a hash and a kind of each, in arrays that kernels go on with.
+
+What an implementation calls a word differs, so there are four ways to split; a tokeniser model would be a fifth, at a
+thousandth of the speed. Texts are padded (padded.py). What stands between white space is looked at as a whole where it
+is ASCII of at most 15 bytes, without a branch that depends on the letters; character by character otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...curator.backends.cpu import kernel, part, scratch, trailing_zeros
+from ...curator.columns import Bytes
+from ...curator.stage import Ints
+from .tokens import bytes_below, load8
+from .unicode import LETTER, NUMERIC, RUN, SOLO, SPACE, Entries, Index, decode, entry
+
+TOKENS = 0  # words as in text.quality.gopher, and every symbol outside of them; dots in a row are one
+SPLIT = 1  # str.split(): what stands between white space
+SEGMENTS = 2  # what lies between Unicode's word boundaries (UAX 29) and begins with a letter or number
+WORDPUNCT = 3  # NLTK's WordPunct: \w+ or [^\w\s]+
+
+WORD = 1  # kinds: has a letter, mark or number
+LETTERS = 2  # has a letter
+
+Hashes = npt.NDArray[np.uint64]
+Places = npt.NDArray[np.uint32]
+
+_0, _1, _2, _7, _8, _16, _56, _64 = (np.uint64(k) for k in (0, 1, 2, 7, 8, 16, 56, 64))
+_29, _32 = np.uint64(29), np.uint64(32)
+_ONES, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+_ALL, _GATHER, _WINDOW = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0x0102040810204080), np.uint64(1 << 16)
+_SMALL = np.uint64(0x2020202020202020)
+_AT_LEAST_A = np.uint64((0x80 - ord("a")) * 0x0101010101010101)
+_ABOVE_Z = np.uint64((0x7F - ord("z")) * 0x0101010101010101)
+_AT_LEAST_0 = np.uint64((0x80 - ord("0")) * 0x0101010101010101)
+_ABOVE_9 = np.uint64((0x7F - ord("9")) * 0x0101010101010101)
+_ABOVE_BLANK = np.uint64((0x7F - ord(" ")) * 0x0101010101010101)
+_MIX, _END, _START = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0x243F6A8885A308D3)
+_BLANK, _DOT, _UNDERSCORE = (ord(c) for c in " ._")
+
+
+class Words(NamedTuple):
+    """The words of n texts.
+
+    offsets  (n + 1,) int64     text i has words offsets[i] to offsets[i + 1]
+    place    (w,) uint32        where a word begins in the padded bytes
+    end      (w,) uint32        the place behind it
+    chars    (w + 1,) uint32    characters in all words before it
+    hashes   (w,) uint64        equal words have equal hashes
+    kinds    (w,) uint8         WORD and LETTERS
+    """
+
+    offsets: Ints
+    place: Places
+    end: Places
+    chars: Places
+    hashes: Hashes
+    kinds: Bytes
+
+
+def find_all_words(data: Bytes, start: Ints, size: Ints, mode: int, index: Index, entries: Entries) -> Words:
+    """The words of padded texts (see `padded.Padded`), by one of the four ways; overwritten by the next ones found that way."""
+    most = data.size  # a word has a byte at least; pages that are not touched cost nothing
+    words = Words(
+        np.zeros(len(start) + 1, np.int64),
+        scratch(f"words.place.{mode}", most, np.uint32),
+        scratch(f"words.end.{mode}", most, np.uint32),
+        scratch(f"words.chars.{mode}", most, np.uint32),
+        scratch(f"words.hashes.{mode}", most, np.uint64),
+        scratch(f"words.kinds.{mode}", most, np.uint8),
+    )
+    _find_all(data, start, size, mode, index, entries, words)
+    return words
+
+
+@kernel
+def _find_all(data: Bytes, start: Ints, size: Ints, mode: int, index: Index, entries: Entries, words: Words) -> None:
+    words.chars[0] = 0
+    count = _0
+    for d in range(start.size):
+        count = _find(data, np.uint64(start[d]), np.uint64(start[d] + size[d]), mode, index, entries, words, count)
+        words.offsets[d + 1] = count
+
+
+@part
+def _find(
+    text: Bytes, i: np.uint64, end: np.uint64, mode: int, index: Index, entries: Entries, words: Words, count: np.uint64
+) -> np.uint64:
+    """Append the words of text[i:end]; returns the new count."""
+    while i < end:
+        a, b = load8(text, i), load8(text, i + _8)
+        length = trailing_zeros(_bits(_blank(a)) | _bits(_blank(b)) << _8 | _WINDOW)
+        if length == _0 and _ends_word(text[i]):
+            i += _1
+            continue
+        inside = _ALL >> ((_64 - length) & np.uint64(63))
+        letters, alnum = _bits(_letters(a)) | _bits(_letters(b)) << _8, _bits(_digits(a)) | _bits(_digits(b)) << _8
+        letters &= inside
+        symbols = ~(letters | alnum) & inside
+        high = (_bits(a & _HIGH) | _bits(b & _HIGH) << _8) & inside
+        tail = _0 if mode == SPLIT else symbols >> (length - _1) & _1
+        if length % _16 == _0 or high or not _ends_word(text[i + length]) or _is_odd(mode, symbols, tail, length):
+            i, count = _run(text, i, end, mode, index, entries, words, count)
+            continue
+        kind = np.uint8((symbols != inside) * WORD | (letters != _0) * LETTERS)
+        if length > tail:
+            count = _push_short(words, count, i, a, b, length - tail, kind)
+        if tail and mode in (TOKENS, WORDPUNCT):
+            last = np.uint64(text[i + length - _1])
+            count = _push_short(words, count, i + length - _1, last, _0, _1, np.uint8(0))
+        i += length + _1
+    return count
+
+
+@part
+def _is_odd(mode: int, symbols: np.uint64, tail: np.uint64, length: np.uint64) -> bool:
+    """Whether ASCII without white space is anything but one word with at most one symbol behind it."""
+    if mode == SPLIT:
+        return False
+    inner = symbols ^ tail << (length - _1)
+    if mode == TOKENS:  # symbols between letters belong to the word
+        return (inner & _1 | inner << _1 >> (length - _1) & tail) != _0
+    return inner != _0 or tail != _0  # an underscore may be part of the word
+
+
+@part
+def _bits(marks: np.uint64) -> np.uint64:
+    """The high bits of eight bytes as the low eight bits, the first byte lowest."""
+    return ((marks >> _7) * _GATHER) >> _56
+
+
+@part
+def _blank(word: np.uint64) -> np.uint64:
+    """The high bit of every byte up to 0x20: white space, or a control character."""
+    return ~((word & ~_HIGH) + _ABOVE_BLANK) & ~word & _HIGH
+
+
+@part
+def _ends_word(byte: np.uint8) -> bool:
+    """Whether a byte up to 0x20 is white space; the other ones are in hardly any text."""
+    return byte == _BLANK or (byte >= 0x09 and byte <= 0x0D) or (byte >= 0x1C and byte < _BLANK)
+
+
+@part
+def _letters(word: np.uint64) -> np.uint64:
+    """The high bit of every byte that is an ASCII letter."""
+    small = word & ~_HIGH | _SMALL
+    return (small + _AT_LEAST_A) & ~(small + _ABOVE_Z) & ~word & _HIGH
+
+
+@part
+def _digits(word: np.uint64) -> np.uint64:
+    """The high bit of every byte that is an ASCII digit."""
+    plain = word & ~_HIGH
+    return (plain + _AT_LEAST_0) & ~(plain + _ABOVE_9) & ~word & _HIGH
+
+
+# ----------------------------------------------------------------------------------------------- appending words
+
+
+@part
+def _step(state: np.uint64, word: np.uint64) -> np.uint64:
+    state = (state ^ word) * _MIX
+    return state ^ (state >> _29)
+
+
+@part
+def _finish(state: np.uint64) -> np.uint64:
+    state *= _END
+    return state ^ (state >> _32)
+
+
+@part
+def _push_short(words: Words, count: np.uint64, i: np.uint64, a: np.uint64, b: np.uint64, length: np.uint64, kind: np.uint8) -> np.uint64:
+    """Append an ASCII word of 1 to 15 bytes that `a` and `b` begin with."""
+    first = min(length, _8)
+    state = _step(_START ^ length, a & (_ALL >> (_64 - _8 * first)))
+    longer = _step(state, b & ((_1 << (_8 * (length & _7))) - _1))
+    words.hashes[count] = _finish(longer if length > _8 else state)
+    words.place[count] = np.uint32(i)
+    words.end[count] = np.uint32(i + length)
+    words.kinds[count] = kind
+    words.chars[count + _1] = words.chars[count] + np.uint32(length)
+    return count + _1
+
+
+@part
+def _push(text: Bytes, first: np.uint64, behind: np.uint64, kind: np.int32, words: Words, count: np.uint64) -> np.uint64:
+    """Append text[first:behind], the properties of whose characters make up `kind`; a length hashed first tells NULs from padding."""
+    size = behind - first
+    state, chars = _START ^ size, size
+    for k in range(_0, size, _8):
+        word = load8(text, first + k)
+        if size - k < _8:
+            word &= (_1 << (_8 * (size - k))) - _1
+        state = _step(state, word)
+        if word & _HIGH:
+            tails = word & (~word << _1) & _HIGH  # bytes 10xxxxxx: not the first of a character
+            chars -= ((tails >> _7) * _ONES) >> _56
+    words.hashes[count] = _finish(state)
+    words.place[count] = np.uint32(first)
+    words.end[count] = np.uint32(behind)
+    words.kinds[count] = np.uint8((kind & (RUN | SOLO) != 0) * WORD | (kind & LETTER != 0) * LETTERS)
+    words.chars[count + _1] = words.chars[count] + np.uint32(chars)
+    return count + _1
+
+
+# ----------------------------------------------------------------------------------- what is not short plain ASCII
+
+
+@part
+def _character(text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries) -> tuple[np.uint32, np.int32, np.uint64]:
+    """(code point, properties, bytes) of the character at text[i]."""
+    if text[i] < 0x80:
+        code, length = np.uint32(text[i]), _1
+    else:
+        code, length = decode(text, i, end)
+    return code, entry(code, index, entries), length
+
+
+@part
+def _run(
+    text: Bytes, i: np.uint64, end: np.uint64, mode: int, index: Index, entries: Entries, words: Words, count: np.uint64
+) -> tuple[np.uint64, np.uint64]:
+    """Append the words of the characters up to the next white space; returns the place behind it, and the count."""
+    if mode == TOKENS:
+        return _token_run(text, i, end, index, entries, words, count)
+    if mode == SEGMENTS:
+        return _segment_run(text, i, end, index, entries, words, count)
+    first, kind, inside, length = i, np.int32(0), np.int32(-1), _0
+    while i < end:
+        code, found, length = _character(text, i, end, index, entries)
+        if found & SPACE:
+            break
+        wordlike = np.int32(found & (LETTER | NUMERIC) != 0 or code == _UNDERSCORE)
+        if mode == WORDPUNCT and i > first and wordlike != inside:
+            count = _push(text, first, i, kind, words, count)
+            first, kind = i, np.int32(0)
+        inside, kind = wordlike, kind | found
+        i += length
+    if i > first:
+        count = _push(text, first, i, kind, words, count)
+    return i + (length if i < end else _0), count
+
+
+@part
+def is_alnum(byte: np.uint8) -> bool:
+    """Whether a byte is an ASCII letter or digit."""
+    small = byte | 0x20
+    return (small >= 0x61 and small <= 0x7A) or (byte >= 0x30 and byte <= 0x39)
+
+
+@part
+def _token_run(
+    text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries, words: Words, count: np.uint64
+) -> tuple[np.uint64, np.uint64]:
+    open_, first, behind, kind, length = False, i, i, np.int32(0), _0  # the word from `first` to behind its last letter so far
+    while i < end:
+        if is_alnum(text[i]):
+            word = load8(text, i)
+            letters = _letters(word)
+            below, length = bytes_below(~(letters | _digits(word)) & _HIGH)
+            length = min(length, end - i)
+            first, kind = (first, kind) if open_ else (i, np.int32(0))
+            open_, kind = True, kind | RUN | (LETTER if letters & below else 0)
+            i += length
+            behind = i
+            continue
+        code, found, length = _character(text, i, end, index, entries)
+        if found & SPACE:
+            break
+        if found & RUN:
+            first, kind = (first, kind) if open_ else (i, np.int32(0))
+            open_, kind, behind = True, kind | found, i + length
+        elif found & SOLO:
+            count = _close(text, open_, first, behind, i, kind, words, count)
+            count, open_ = _push(text, i, i + length, found, words, count), False
+        elif not open_:
+            length = _dots(text, i, end) if code == _DOT else length
+            count = _push(text, i, i + length, np.int32(0), words, count)
+        i += length
+    count = _close(text, open_, first, behind, i, kind, words, count)
+    return i + (length if i < end else _0), count
+
+
+@part
+def _dots(text: Bytes, i: np.uint64, end: np.uint64) -> np.uint64:
+    """The number of dots in a row at text[i]."""
+    behind = i
+    while behind < end and text[behind] == _DOT:
+        behind += _1
+    return behind - i
+
+
+@part
+def _close(
+    text: Bytes, open_: bool, first: np.uint64, behind: np.uint64, end: np.uint64, kind: np.int32, words: Words, count: np.uint64
+) -> np.uint64:
+    """Append the open word, and the symbols between it and `end`."""
+    if not open_:
+        return count
+    count = _push(text, first, behind, kind, words, count)
+    while behind < end:
+        length = _1
+        if text[behind] == _DOT:
+            length = _dots(text, behind, end)
+        elif text[behind] >= 0x80:
+            _, length = decode(text, behind, end)
+        count = _push(text, behind, behind + length, np.int32(0), words, count)
+        behind += length
+    return count
+
+
+@part
+def _segment_run(
+    text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries, words: Words, count: np.uint64
+) -> tuple[np.uint64, np.uint64]:
+    """UAX 29 without its tables: a mark between two letters (' . : · ’) or two numbers (' . , ; ’) joins them, as _ does anywhere."""
+    open_, counted, first, kind, last, length = False, False, i, np.int32(0), np.int32(0), _0
+    while i < end:
+        code, found, length = _character(text, i, end, index, entries)
+        if found & SPACE:
+            break
+        joins = found & RUN != 0 or code == _UNDERSCORE
+        if not joins and open_ and i + length < end:
+            _, behind, _ = _character(text, i + length, end, index, entries)
+            joins = _is_between(code, last, behind)
+        if joins:
+            if not open_:
+                open_, counted, first, kind, last = True, found & (LETTER | NUMERIC) != 0, i, np.int32(0), np.int32(0)
+            kind, last = kind | found, found if found & (LETTER | NUMERIC) else last
+        else:
+            if open_ and counted:
+                count = _push(text, first, i, kind, words, count)
+            open_ = False
+            if found & SOLO and found & (LETTER | NUMERIC):
+                count = _push(text, i, i + length, found, words, count)
+        i += length
+    if open_ and counted:
+        count = _push(text, first, i, kind, words, count)
+    return i + (length if i < end else _0), count
+
+
+@part
+def _is_between(code: np.uint32, before: np.int32, behind: np.int32) -> bool:
+    """Whether a mark joins what stands on its two sides (WB6, WB7, WB11 and WB12)."""
+    either = code == 0x27 or code == 0x2E or code == 0x2019
+    letters = either or code == 0x3A or code == 0xB7
+    numbers = either or code == 0x2C or code == 0x3B
+    if behind & SOLO:
+        return False
+    return (letters and before & LETTER != 0 and behind & LETTER != 0) or (numbers and before & NUMERIC != 0 and behind & NUMERIC != 0)
