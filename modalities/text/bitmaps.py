@@ -1,0 +1,272 @@
+"""Bitmaps of a text: one bit a byte for line ends, white space, capitals and so on; what the line rules are computed with.
+
+ASCII is classified 64 bytes at a time by vector compares, everything else one code point at a time by the Unicode table. All
+bitmaps of 64 bytes lie together, and only one text has them at a time: memory is bounded by the longest text.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...curator.backends.cpu import trailing_zeros
+from ...curator.columns import Bytes, Offsets
+from .unicode import BREAK, LETTER, NUMERIC, RUN, SOLO, SPACE, TERMINAL, UPPER, Entries, Index, decode, entry, table
+from .vectors import equal, leading_zeros, lean, ones, within
+
+Bits = npt.NDArray[np.uint64]
+
+# What the bits of a word mean. WHITE, ALONE and WORD have all bytes of a character set, the others its first one.
+# These are no plain integers, because Numba would compile a part once for each value that it is called with.
+LINE = np.uint64(0)  # ends a line
+WHITE = np.uint64(1)  # white space (str.isspace)
+ALONE = np.uint64(2)  # a word of its own: scripts without spaces between words
+TAIL = np.uint64(3)  # a byte of a character that is not its first
+WORD = np.uint64(4)  # letter, mark or number of the other scripts
+CAPITAL = np.uint64(5)  # str.isupper
+DIGIT = np.uint64(6)  # str.isdigit
+END = np.uint64(7)  # ends a sentence
+NAMED = np.uint64(8)  # letter or number (str.isalnum)
+KINDS = np.uint64(9)
+
+SLACK = 192  # bytes behind a text that vector reads may touch, with room for its line end
+
+_0, _1, _2, _3, _6, _63, _64 = (np.uint64(k) for k in (0, 1, 2, 3, 6, 63, 64))
+_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_NONE = np.uint64(0)
+
+# str.isdecimal: ten digits from each of these on; the other digits (str.isdigit) as first and last code point. Unicode 15.0
+_ZEROS = """660 6F0 7C0 966 9E6 A66 AE6 B66 BE6 C66 CE6 D66 DE6 E50 ED0 F20 1040 1090 17E0 1810 1946 19D0 1A80 1A90 1B50 1BB0 1C40 1C50
+A620 A8D0 A900 A9D0 A9F0 AA50 ABF0 FF10 104A0 10D30 11066 110F0 11136 111D0 112F0 11450 114D0 11650 116C0 11730 118E0 11950 11C50 11D50
+11DA0 11F50 16A60 16AC0 16B50 1D7CE 1D7D8 1D7E2 1D7EC 1D7F6 1E140 1E2F0 1E4F0 1E950 1FBF0"""
+_OTHERS = """B2-B3 B9-B9 1369-1371 19DA-19DA 2070-2070 2074-2079 2080-2089 2460-2468 2474-247C 2488-2490 24EA-24EA 24F5-24FD 24FF-24FF
+2776-277E 2780-2788 278A-2792 10A40-10A43 10E60-10E68 11052-1105A 1F100-1F10A"""
+_DECIMALS = np.array([int(zero, 16) for zero in _ZEROS.split()], np.uint32)
+_OTHER_DIGITS = np.array([[int(code, 16) for code in span.split("-")] for span in _OTHERS.split()], np.uint32)
+
+
+class Page(NamedTuple):
+    """The text that is looked at, and what is known of it.
+
+    text     (m,) uint8   its bytes from 0 on, with SLACK bytes behind them
+    bits     (KINDS * words,) uint64  bitmaps of text[64 * w:64 * w + 64] are bits[KINDS * w:KINDS * w + KINDS]
+    blocks, entries   the Unicode table
+    """
+
+    text: Bytes
+    bits: Bits
+    blocks: Index
+    entries: Entries
+
+
+def blank_page(offsets: Offsets, copies: int = 1) -> Page:
+    """Room for the longest of some texts, or for several of its length; untouched pages of memory cost nothing."""
+    room = copies * (int(np.diff(offsets).max(initial=0)) + SLACK)
+    return Page(np.empty(room, np.uint8), np.empty((room // 64 + 1) * int(KINDS), np.uint64), *table())
+
+
+@lean
+def margin(size: np.uint64) -> np.uint64:
+    """Where a line of a text of `size` bytes may be written anew: behind the text and what vector reads touch of it."""
+    return (size + np.uint64(SLACK)) & ~_63
+
+
+@lean
+def is_decimal(code: np.uint32) -> bool:
+    """str.isdecimal, and what `\\d` matches, for a code point that is not ASCII."""
+    found = False
+    for k in range(_DECIMALS.size):
+        found |= bool(code - _DECIMALS[k] < np.uint32(10))
+    return found
+
+
+@lean
+def is_digit(code: np.uint32) -> bool:
+    """str.isdigit for a code point that is not ASCII."""
+    for k in range(_OTHER_DIGITS.shape[0]):
+        if _OTHER_DIGITS[k, 0] <= code <= _OTHER_DIGITS[k, 1]:
+            return True
+    return is_decimal(code)
+
+
+@lean
+def is_end(code: np.uint32, properties: np.int32) -> bool:
+    """Sentence_Terminal, or one of five Khmer marks that Unicode gives this property to from version 16 on."""
+    khmer = np.uint32(0x17D4) <= code <= np.uint32(0x17DA) and code != np.uint32(0x17D7) and code != np.uint32(0x17D8)
+    return bool(properties & TERMINAL != 0 or khmer)
+
+
+@lean
+def mark(page: Page, i: np.uint64, end: np.uint64, all_breaks: bool) -> None:
+    """Write the bitmaps of page.text[i:end]; i is a multiple of 64. text[end] becomes a line end, marked too.
+
+    all_breaks  lines end as for str.splitlines, else with U+000A only
+    """
+    text, bits = page.text, page.bits
+    text[end] = np.uint8(10)
+    white_before = alone_before = word_before = _NONE
+    for w in range(i >> _6, (end >> _6) + _1):
+        at, row = w << _6, w * KINDS
+        capital = within(text, at, 65, 26)
+        digit = within(text, at, 48, 10)
+        word = capital | within(text, at, 97, 26) | digit
+        white = equal(text, at, 32) | within(text, at, 9, 5) | within(text, at, 28, 4)
+        line = equal(text, at, 10)
+        if all_breaks:
+            line = within(text, at, 10, 4) | within(text, at, 28, 3)
+        stop = equal(text, at, 46) | equal(text, at, 33) | equal(text, at, 63)
+        named, alone, tail = word, _NONE, _NONE
+        high = within(text, at, 128, 128)
+        if high:
+            tail = within(text, at, 128, 64)
+            leads = high & ~tail
+            while leads:
+                k = trailing_zeros(leads)
+                leads &= leads - _1
+                if at + k >= end:
+                    break
+                code, _ = decode(text, at + k, end)
+                properties = entry(code, page.blocks, page.entries)
+                one = _1 << k
+                if properties & 0xFF == RUN | LETTER:
+                    word |= one
+                    named |= one
+                    continue
+                if properties & 0xFF == SOLO | LETTER:
+                    alone |= one
+                    named |= one
+                    continue
+                word |= np.uint64(properties & RUN != 0) << k
+                alone |= np.uint64(properties & SOLO != 0) << k
+                white |= np.uint64(properties & SPACE != 0) << k
+                line |= np.uint64(all_breaks and properties & BREAK != 0) << k
+                capital |= np.uint64(properties & UPPER != 0) << k
+                named |= np.uint64(properties & (LETTER | NUMERIC) != 0) << k
+                stop |= np.uint64(is_end(code, properties)) << k
+                digit |= np.uint64(properties & NUMERIC != 0 and is_digit(code)) << k
+            white = _spread(white, white_before, tail)
+            alone = _spread(alone, alone_before, tail)
+            word = _spread(word, word_before, tail)
+        bits[row], bits[row + WHITE], bits[row + ALONE] = line, white, alone
+        bits[row + TAIL], bits[row + WORD], bits[row + CAPITAL] = tail, word, capital
+        bits[row + DIGIT], bits[row + END], bits[row + NAMED] = digit, stop, named
+        white_before, alone_before, word_before = white, alone, word
+
+
+@lean
+def _spread(found: np.uint64, before: np.uint64, tail: np.uint64) -> np.uint64:
+    """Set the bits of all bytes of the characters whose first byte is set."""
+    found |= ((found << _1) | (before >> _63)) & tail
+    found |= (found << _1) & tail
+    return found | (found << _1) & tail
+
+
+# ----------------------------------------------------------------------------------------------- questions
+
+
+@lean
+def row_of(bits: Bits, i: np.uint64, kind: np.uint64) -> np.uint64:
+    """The 64 bits among which byte i's is."""
+    found: np.uint64 = bits[(i >> _6) * KINDS + kind]
+    return found
+
+
+@lean
+def is_set(bits: Bits, i: np.uint64, kind: np.uint64) -> bool:
+    """Whether byte i is of this kind."""
+    return bool((row_of(bits, i, kind) >> (i & _63)) & _1)
+
+
+@lean
+def next_of(bits: Bits, i: np.uint64, end: np.uint64, kind: np.uint64) -> np.uint64:
+    """The first byte of this kind in [i, end), or end."""
+    if i >= end:
+        return end
+    word = row_of(bits, i, kind) >> (i & _63)
+    while word == _NONE:
+        i = (i | _63) + _1
+        if i >= end:
+            return end
+        word = row_of(bits, i, kind)
+    return min(i + trailing_zeros(word), end)
+
+
+@lean
+def previous_of(bits: Bits, i: np.uint64, end: np.uint64, kind: np.uint64) -> np.uint64:
+    """The last byte of this kind in [i, end), or end where there is none."""
+    k = end
+    while k > i:
+        k -= _1
+        word = row_of(bits, k, kind) << (_63 - (k & _63))
+        if word:
+            k -= leading_zeros(word)
+            return k if i <= k < end else end
+        k &= ~_63
+    return end
+
+
+@lean
+def next_visible(bits: Bits, i: np.uint64, end: np.uint64) -> np.uint64:
+    """The first byte in [i, end) that is no white space, or end."""
+    if i >= end:
+        return end
+    word = ~row_of(bits, i, WHITE) >> (i & _63)
+    while word == _NONE:
+        i = (i | _63) + _1
+        if i >= end:
+            return end
+        word = ~row_of(bits, i, WHITE)
+    return min(i + trailing_zeros(word), end)
+
+
+@lean
+def behind_visible(bits: Bits, i: np.uint64, end: np.uint64) -> np.uint64:
+    """The place behind the last byte in [i, end) that is no white space; there is one."""
+    while True:
+        end -= _1
+        word = ~row_of(bits, end, WHITE) << (_63 - (end & _63))
+        if word:
+            return end - np.uint64(leading_zeros(word)) + _1
+        end &= ~_63
+
+
+@lean
+def inside(i: np.uint64, end: np.uint64, w: np.uint64) -> np.uint64:
+    """The bits of word w that belong to [i, end); the word has some."""
+    at = w << _6
+    low = _ALL << (i - at) if i > at else _ALL
+    high = _ALL >> (at + _64 - end) if end < at + _64 else _ALL
+    return low & high
+
+
+@lean
+def count(bits: Bits, i: np.uint64, end: np.uint64, kind: np.uint64) -> np.int64:
+    """Bytes of this kind in [i, end)."""
+    total = _NONE
+    if i < end:
+        for w in range(i >> _6, ((end - _1) >> _6) + _1):
+            total += ones(bits[w * KINDS + kind] & inside(i, end, np.uint64(w)))
+    return np.int64(total)
+
+
+@lean
+def characters(bits: Bits, i: np.uint64, end: np.uint64) -> np.int64:
+    """Code points in [i, end)."""
+    return np.int64(end - i) - count(bits, i, end, TAIL)
+
+
+@lean
+def count_words(bits: Bits, i: np.uint64, end: np.uint64) -> np.int64:
+    """Words of a line [i, end): what white space separates, and each character of a script without spaces between words."""
+    total, before = _NONE, _NONE
+    if i < end:
+        for w in range(i >> _6, ((end - _1) >> _6) + _1):
+            row = w * KINDS
+            mask = inside(i, end, np.uint64(w))
+            alone = bits[row + ALONE]
+            joined = ~(bits[row + WHITE] | alone) & mask
+            total += ones(joined & ~((joined << _1) | before)) + ones(alone & ~bits[row + TAIL] & mask)
+            before = joined >> _63
+    return np.int64(total)
