@@ -18,19 +18,25 @@ import pyarrow.parquet as pq
 from ...curator.recipe import Source
 from .conversations import structure_of
 from .fields import RecordError, id_text, take
-from .rows import BATCH_BYTES, BATCH_RECORDS, MAX_RECORD_BYTES, SCHEMA, Rows, one_row
+from .parquet_limits import batch_rows, check_growth, joined
+from .rows import MAX_RECORD_BYTES, SCHEMA, Rows, one_row
+from .streams import ReadError
 
 _PAGE_BUFFER_BYTES = 1 << 20
 
 
 def read_parquet(path: str, source: Source) -> Iterator[pa.RecordBatch]:
     """All rows as reader batches; `line` is the row number. Raises OSError when the file cannot be opened."""
-    row = 0
+    row = decoded = 0
     with pa.OSFile(path) as file:
         try:
             for batch in _batches(file, source):
+                decoded += batch.nbytes
+                check_growth(decoded, file.size())
                 yield _convert(batch, row, source)
                 row += batch.num_rows
+        except ReadError as bomb:
+            yield one_row(bomb.reason, f"{row} rows before it; {bomb.detail}")
         except _ColumnError as missing:
             yield one_row(*missing.args)
         except (pa.ArrowException, OSError) as error:
@@ -60,9 +66,8 @@ def _batches(file: Any, source: Source) -> Iterator[pa.RecordBatch]:
         if not _is_text(kind):
             raise _ColumnError("text_not_a_string", f"column {source.text_field}: {kind}")
     for index in range(table.metadata.num_row_groups):
-        group = table.metadata.row_group(index)
-        size = max(1, group.total_byte_size // max(1, group.num_rows))
-        yield from table.iter_batches(max(1, min(BATCH_RECORDS, BATCH_BYTES // size)), row_groups=[index], use_threads=False)
+        rows = batch_rows(file, table.metadata.row_group(index))
+        yield from joined(table.iter_batches(rows, row_groups=[index], use_threads=False))
 
 
 def _is_conversations(schema: pa.Schema, source: Source) -> bool:

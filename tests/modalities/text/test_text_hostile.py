@@ -18,7 +18,7 @@ import pytest
 import zstandard
 from d4a.modalities.text import streams
 from pdf_files import bomb, encrypted
-from text_files import only_problem, rows, written
+from text_files import batches, only_problem, rows, written
 
 GOOD = b'{"id":"a","text":"one"}\n'
 PACK: dict[str, Callable[[bytes], bytes]] = {
@@ -104,6 +104,17 @@ def test_zero_bytes_may_follow_a_member(tmp_path: Path) -> None:
         padded = PACK[kind](GOOD) + bytes(4096) + PACK[kind](GOOD) + bytes(100_000)
         assert [row["text"] for row in rows(written(tmp_path / f"a.jsonl.{kind}", padded))] == ["one", "one"]
     assert only_problem(written(tmp_path / "b.jsonl.gz", bytes(100)))[0] == "corrupt_gzip"
+
+
+def test_a_text_that_a_table_repeats_without_end(tmp_path: Path) -> None:
+    """43 kB that hold 180 GB: one text of 900 kB in a dictionary, and 200,000 rows that name it."""
+    repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 200_000, pa.int32()), pa.array(["x" * 900_000]))
+    pq.write_table(pa.table({"text": repeated}), tmp_path / "bomb.parquet")
+    path = tmp_path / "bomb.parquet"
+    assert path.stat().st_size < 100_000
+    *good, bad = batches(path)
+    assert bad.column("reason").to_pylist() == ["decompression_bomb"]
+    assert all(batch.nbytes < 300 << 20 for batch in good)
 
 
 # ----------------------------------------------------------------------------------------------- a line
