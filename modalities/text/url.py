@@ -42,8 +42,9 @@ class Url(Filter):
     """Name the host of each text's address, and drop what lists of domains, addresses and words name.
 
     Looked at is the `url` of a record, from the field that the source's `url_field` names; a record without one, or with an empty one,
-    is kept, and its values are null. Reasons, in this order: malformed_url (with drop_malformed), blocked_domain, blocked_url,
-    strict_word, hard_word, soft_words; the ledger's detail is the entry or the words. Without lists only the host is measured.
+    is kept, and its values are null. Reasons, in this order: malformed_url (with drop_malformed), blocked_domain and blocked_url (on
+    blocklist), strict_word, hard_word and soft_words (more of these than max_strict, max_hard and max_soft). What is on allowlist is
+    dropped only as malformed. The ledger's detail is the entry or the words. Without lists only the host is measured.
 
     The host: white space and control characters around the address go, and all from # on. Behind `scheme://`, or `//`, or at the begin
     where neither stands, all before the first / ? or \\ is taken; what is before the last @ in it goes, and so do a colon with digits
@@ -141,12 +142,13 @@ class Url(Filter):
         return columns
 
     def rules(self) -> Sequence[Rule]:
-        """Words; domains and addresses come before them."""
-        return (
+        """Those for which there are words; a rule that cannot drop anything is none."""
+        rules = (
             Rule("strict", "max", "max_strict", "strict_word"),
             Rule("hard", "max", "max_hard", "hard_word"),
             Rule("soft", "max", "max_soft", "soft_words"),
         )
+        return [rule for rule in rules if getattr(self.options, f"{rule.value}_words") is not None]
 
     def judge(self, values: pa.Table) -> Judgement:
         """The reasons in their order; the detail is the entry or the words, for a malformed address nothing."""
