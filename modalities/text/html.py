@@ -7,6 +7,8 @@ training; but a few broken characters in much UTF-8, as scripts that cut texts l
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from ...curator.errors import MachineError
@@ -55,40 +57,58 @@ def main_text(page: bytes, extract: Extract = "resiliparse") -> str:
     return page_text(decode(page).text, extract)
 
 
-def page_text(page: str, extract: Extract = "resiliparse", raw: bytes = b"") -> str:
-    """The text of a page: its main content as resiliparse or trafilatura see it, or all that is visible (plain). Raises ReadError.
+def page_text(page: str, extract: Extract = "resiliparse") -> str:
+    """The text of a page: its main content as resiliparse or trafilatura see it, or all that is visible (plain). Raises ReadError."""
+    (text,) = page_texts([page], [page.encode()], extract)
+    if isinstance(text, ReadError):
+        raise text
+    return text
 
-    raw  the page in UTF-8, where the caller has that
+
+def page_texts(pages: Sequence[str], raws: Sequence[bytes], extract: Extract) -> list[str | ReadError]:
+    """The texts of some pages, or why there is none.
+
+    raws  the pages in UTF-8
+    Pages are counted first and parsed then: in turns, each would find the processor's caches full of the other.
     """
     try:
         check_html(extract)
     except MachineError as error:
-        raise ReadError("missing_extra", f"{error.what}: {error.hint}") from error
-    from resiliparse.extract.html2text import extract_plain_text
+        return [ReadError("missing_extra", f"{error.what}: {error.hint}")] * len(pages)
+    depths = [_depth(raw) for raw in raws]
+    take = _by_trafilatura if extract == "trafilatura" else partial(_by_resiliparse, main=extract == "resiliparse")
+    return [depth if isinstance(depth, ReadError) else _text(page, depth, take) for page, depth in zip(pages, depths, strict=True)]
+
+
+def _depth(raw: bytes) -> int | ReadError:
+    try:
+        return check_cost(raw)
+    except ReadError as error:
+        return error
+
+
+def _text(page: str, depth: int, take: Callable[[str, Any], str]) -> str | ReadError:
     from resiliparse.parse.html import HTMLTree
 
-    depth = check_cost(raw or page.encode())
     try:
-        tree: Any = HTMLTree.parse(page)
-        if depth > _SURELY_FLAT:
-            _check_depth(tree)
-        if extract == "trafilatura":
-            text = _by_trafilatura(page)
-        else:
-            text = extract_plain_text(tree, preserve_formatting=True, main_content=extract == "resiliparse", alt_texts=False)
+        tree = HTMLTree.parse(page)
+        if depth > _SURELY_FLAT and tree.document is not None and tree.document.query_selector(_TOO_DEEP) is not None:
+            return ReadError("html_too_deep", f"more than {_MAX_DEPTH} elements inside one another")
+        text = take(page, tree)
     except ValueError as error:  # the parser's own errors
-        raise ReadError("broken_html", str(error)) from error
-    if not text.strip():
-        raise ReadError("no_main_text")
-    return text
+        return ReadError("broken_html", str(error))
+    except ReadError as error:
+        return error
+    return text if text and not text.isspace() else ReadError("no_main_text")
 
 
-def _check_depth(tree: Any) -> None:
-    if tree.document is not None and tree.document.query_selector(_TOO_DEEP) is not None:
-        raise ReadError("html_too_deep", f"more than {_MAX_DEPTH} elements inside one another")
+def _by_resiliparse(page: str, tree: Any, main: bool) -> str:
+    from resiliparse.extract.html2text import extract_plain_text
+
+    return extract_plain_text(tree, preserve_formatting=True, main_content=main, alt_texts=False)
 
 
-def _by_trafilatura(page: str) -> str:
+def _by_trafilatura(page: str, tree: Any) -> str:
     """With FineWeb's options, but for `deduplicate`: that would make the text of a page depend on the pages before it."""
     from trafilatura import extract
 

@@ -7,21 +7,23 @@ row of the ledger with its reason; what is no page by its kind (requests, warcin
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
 from ...curator.recipe import Source
-from .html import Page, decode, page_text
+from .html import Page, decode, page_texts
 from .http_response import decoded_body, media_type, parse_response
-from .rows import MAX_RECORD_BYTES, Rows
+from .rows import BATCH_BYTES, MAX_RECORD_BYTES, Rows
 from .streams import ReadError
 from .warc_records import Damage, Record, warc_records
 from .wat import read_metadata
 
 _HTML = ("text/html", "application/xhtml+xml")
 _PLAIN = ("text/plain", "text/markdown", "text/x-markdown")
+_GROUP_RECORDS = 32
 # sound records that hold no text: no fault of the file, so they do not count as unreadable
 WITHOUT_TEXT = frozenset({"http_status", "not_html", "empty_body", "no_main_text", "no_title"})
 
@@ -34,34 +36,77 @@ def read_warc(path: str, start: int, end: int, size: int, source: Source) -> Ite
     """
     rows = Rows()
     passed = 0
-    for found in warc_records(path, start, end):
-        passed += not _add(rows, found, source)
-        if rows.full:
-            yield rows.take()
+    for group in _groups(warc_records(path, start, end)):
+        found = [one for record in group if (one := _look_at(record)) is not None]
+        passed += len(group) - len(found)
+        _take_texts([one for one in found if one.page is not None], source)
+        for one in found:
+            _add(rows, one)
+            if rows.full:
+                yield rows.take()
     if rows.total == 0 and (start, end) == (0, size):
         rows.refuse("empty_file", f"{passed} records, none of them a page" if passed else "")
     if len(rows):
         yield rows.take()
 
 
-def _add(rows: Rows, found: Record | Damage, source: Source) -> bool:
-    """Add a row for a record; False for one that is passed over."""
-    ident = record_id(found.headers)
-    if isinstance(found, Damage):
-        rows.refuse(found.reason, found.detail, found.offset, ident)
-        return True
+def _groups(found: Iterator[Record | Damage]) -> Iterator[list[Record | Damage]]:
+    """Some records at a time: unpacking, looking and parsing in turns for each would cost a tenth more, in cold caches."""
+    group: list[Record | Damage] = []
+    size = 0
+    for one in found:
+        group.append(one)
+        size += len(one.block) if isinstance(one, Record) else 0
+        if len(group) == _GROUP_RECORDS or size >= BATCH_BYTES:
+            yield group
+            group, size = [], 0
+    yield group
+
+
+@dataclass(slots=True)
+class _Found:
+    """A record on its way into a row.
+
+    text  None: still to be taken out of `page` (whose UTF-8 is `raw`), or never to be had: `problem` says why
+    """
+
+    of: Record | Damage
+    text: str | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+    page: Page | None = None
+    raw: bytes = b""
+    problem: ReadError | None = None
+
+
+def _look_at(record: Record | Damage) -> _Found | None:
+    """What a record holds; None for one that is passed over."""
+    if isinstance(record, Damage):
+        return _Found(record, problem=ReadError(record.reason, record.detail))
     try:
-        read = _read(found, source)
+        return _read(record)
     except ReadError as error:
-        rows.refuse(error.reason, error.detail, found.offset, ident)
-        return True
-    if read is None:
-        return False
-    text, meta = read
-    meta = {"date": found.headers.get("warc-date"), **meta}
+        return _Found(record, problem=error)
+
+
+def _take_texts(found: list[_Found], source: Source) -> None:
+    pages = [one.page.text for one in found if one.page is not None]
+    for one, text in zip(found, page_texts(pages, [one.raw for one in found], source.extract), strict=True):
+        if isinstance(text, ReadError):
+            one.problem = text
+        else:
+            one.text = text
+
+
+def _add(rows: Rows, found: _Found) -> None:
+    headers, line = found.of.headers, found.of.offset
+    ident = record_id(headers)
+    if found.text is None:
+        problem = found.problem or ReadError("no_main_text")
+        rows.refuse(problem.reason, problem.detail, line, ident)
+        return
+    meta = {"date": headers.get("warc-date"), **found.meta}
     fields = orjson.dumps({name: value for name, value in meta.items() if value is not None and value != ""})
-    rows.add(text, fields, found.offset, ident, len(found.block), url=target(found.headers))
-    return True
+    rows.add(found.text, fields, line, ident, len(found.text), url=target(headers))
 
 
 def record_id(headers: dict[str, str]) -> str | None:
@@ -75,17 +120,18 @@ def target(headers: dict[str, str]) -> str | None:
     return headers.get("warc-target-uri", "").strip("<>") or None
 
 
-def _read(record: Record, source: Source) -> tuple[str, dict[str, Any]] | None:
-    """Text and meta of a record; None for one of no interest. Raises ReadError."""
+def _read(record: Record) -> _Found | None:
+    """What a record holds; None for one of no interest. Raises ReadError."""
     kind = record.headers.get("warc-type", "").lower()
     content = media_type(record.headers.get("content-type", ""))[0]
     if kind == "response":
-        return _response(record, content, source)
+        return _response(record, content)
     if kind == "conversion":
         return _conversion(record, content)
     if kind == "metadata" and content == "application/json":
         _check_length(record)
-        return read_metadata(record.block)
+        read = read_metadata(record.block)
+        return None if read is None else _Found(record, *read)
     return None
 
 
@@ -97,7 +143,7 @@ def _check_length(record: Record) -> None:
 # ------------------------------------------------------------------------------------------------------ WET
 
 
-def _conversion(record: Record, content: str) -> tuple[str, dict[str, Any]]:
+def _conversion(record: Record, content: str) -> _Found:
     """A text that somebody else took out of a page, as it is."""
     if content and content not in _PLAIN:
         raise ReadError("not_html", content)
@@ -105,18 +151,19 @@ def _conversion(record: Record, content: str) -> tuple[str, dict[str, Any]]:
     page = decode(record.block, html=False, cut="warc-truncated" in record.headers)
     if not page.text.strip():
         raise ReadError("no_main_text")
-    return page.text, {
+    meta = {
         "language": record.headers.get("warc-identified-content-language"),
         "length": record.length,
         "refers_to": record.headers.get("warc-refers-to", "").strip("<>").removeprefix("urn:uuid:"),
         "truncated": record.headers.get("warc-truncated"),
     }
+    return _Found(record, page.text, meta)
 
 
 # ------------------------------------------------------------------------------------------------- responses
 
 
-def _response(record: Record, content: str, source: Source) -> tuple[str, dict[str, Any]]:
+def _response(record: Record, content: str) -> _Found:
     if content and content != "application/http":  # dns:, ftp:, gemini:
         raise ReadError("not_html", content)
     response = parse_response(record.block)
@@ -131,9 +178,7 @@ def _response(record: Record, content: str, source: Source) -> tuple[str, dict[s
     if not body or body.isspace():
         raise ReadError("empty_body")
     page = decode(body, charset, html=kind == "html", cut=cut is not None)
-    raw = body if page.charset == "utf-8" else b""
-    text = page_text(page.text, source.extract, raw) if kind == "html" else _plain(page)
-    return text, {
+    meta = {
         "status": response.status,
         "content_type": stated,
         "payload_type": identified,
@@ -142,6 +187,9 @@ def _response(record: Record, content: str, source: Source) -> tuple[str, dict[s
         "payload_digest": record.headers.get("warc-payload-digest"),
         "truncated": cut,
     }
+    if kind == "plain":
+        return _Found(record, _plain(page), meta)
+    return _Found(record, None, meta, page, body if page.charset == "utf-8" else page.text.encode())
 
 
 def _kind(stated: str, identified: str, body: bytes) -> str:
