@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,10 +73,10 @@ class _Table:
             self._names = self._cells(raw)
         except RecordError as wrong:
             raise ReadError("broken_header", f"{wrong.reason}: {wrong.detail}") from wrong
-        twice = next((name for i, name in enumerate(self._names) if name in self._names[:i]), None)
-        if twice is not None:
-            raise ReadError("broken_header", f"two columns {twice}")
         fields: dict[str, Any] = dict.fromkeys(self._names, "")
+        if len(fields) < len(self._names):
+            twice = next(name for name, count in Counter(self._names).items() if count > 1)
+            raise ReadError("broken_header", f"two columns {twice}")
         known = source.text_field in fields or (source.structure == "auto" and structure_of(fields) != "")
         if source.structure in ("auto", "text") and not known:
             raise ReadError("no_text_column", f"columns: {', '.join(self._names)}")
@@ -94,7 +95,8 @@ class _Table:
 
     def _add(self, rows: Rows, fields: dict[str, Any], line: int, size: int) -> None:
         source = self._source
-        absent = {name: fields.pop(name) for name in (source.id_field, source.url_field) if fields.get(name) == ""}
+        empty = [name for name in (source.id_field, source.url_field) if fields.get(name) == "" and name != source.text_field]
+        absent = {name: fields.pop(name, "") for name in empty}
         text, ident, url, whole = take(fields, source)
         rest = orjson.dumps({**fields, **absent} if whole else fields) if fields else None
         rows.add(text, None if whole else rest, line, id_text(ident), size, url, rest if whole else None)

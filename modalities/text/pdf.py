@@ -88,17 +88,22 @@ class _Process:
         return self._running.stdin, self._running.stdout
 
     def _died(self) -> ReadError:
-        code = self.close()
+        code = self._end()
         if code == -signal.SIGXCPU:
             return ReadError("pdf_too_slow", f"more than {CPU_SECONDS} s of CPU time")
         how = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
         return ReadError("pdf_crashed", f"PDFium ended with {how}, having at most {MEMORY_BYTES >> 20} MiB")
 
-    def close(self) -> int:
-        """End it; returns its exit code."""
+    def close(self) -> None:
+        """End it."""
+        if self._running is not None and self._owner == os.getpid():
+            self._running.kill()  # at the end of its input it would end too, but a forked worker may hold that open
+            self._end()
+
+    def _end(self) -> int:
+        """Wait for its end; returns its exit code."""
         process, self._running = self._running, None
-        if process is None or self._owner != os.getpid():
-            return 0
+        assert process is not None
         for pipe in (process.stdin, process.stdout):
             with suppress(BrokenPipeError):
                 if pipe is not None:
