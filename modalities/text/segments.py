@@ -18,7 +18,7 @@ from .unicode import SPACE, Entries, Index, decode, entry
 RUNS, EACH, NOT_BLANK, STRIPPED = range(4)
 
 _0, _1, _2, _7, _8, _29, _56 = (np.uint64(k) for k in (0, 1, 2, 7, 8, 29, 56))
-_MIX = np.uint64(0x9E3779B97F4A7C15)
+_MIX, _START = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x243F6A8885A308D3)
 _HIGH, _ONES = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
 _LINE_FEEDS = np.uint64(0x0A0A0A0A0A0A0A0A)
 _LINE_FEED = 0x0A
@@ -43,7 +43,8 @@ class Repeated(NamedTuple):
 @part
 def hash_and_count(text: Bytes, start: np.uint64, end: np.uint64) -> tuple[np.uint64, np.uint64]:
     """(hash of text[start:end], never 0; its code points). Reads up to seven bytes behind."""
-    state = chars = end - start
+    chars = end - start
+    state = chars * _START
     for i in range(start, end, _8):
         word = load8(text, i)
         if end - i < _8:

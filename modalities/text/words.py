@@ -123,8 +123,8 @@ def _is_odd(mode: int, symbols: np.uint64, tail: np.uint64, length: np.uint64) -
         return False
     inner = symbols ^ tail << (length - _1)
     if mode == TOKENS:  # symbols between letters belong to the word
-        return (inner & _1 | inner << _1 >> (length - _1) & tail) != _0
-    return inner != _0 or tail != _0  # an underscore may be part of the word
+        return bool((inner & _1 | inner << _1 >> (length - _1) & tail) != _0)
+    return bool(inner | tail)  # an underscore may be part of the word
 
 
 @part
@@ -142,7 +142,7 @@ def _blank(word: np.uint64) -> np.uint64:
 @part
 def _ends_word(byte: np.uint8) -> bool:
     """Whether a byte up to 0x20 is white space; the other ones are in hardly any text."""
-    return byte == _BLANK or (byte >= 0x09 and byte <= 0x0D) or (byte >= 0x1C and byte < _BLANK)
+    return bool(byte == _BLANK or (byte >= 0x09 and byte <= 0x0D) or (byte >= 0x1C and byte < _BLANK))
 
 
 @part
@@ -178,7 +178,7 @@ def _finish(state: np.uint64) -> np.uint64:
 def _push_short(words: Words, count: np.uint64, i: np.uint64, a: np.uint64, b: np.uint64, length: np.uint64, kind: np.uint8) -> np.uint64:
     """Append an ASCII word of 1 to 15 bytes that `a` and `b` begin with."""
     first = min(length, _8)
-    state = _step(_START ^ length, a & (_ALL >> (_64 - _8 * first)))
+    state = _step(length * _START, a & (_ALL >> (_64 - _8 * first)))
     longer = _step(state, b & ((_1 << (_8 * (length & _7))) - _1))
     words.hashes[count] = _finish(longer if length > _8 else state)
     words.place[count] = np.uint32(i)
@@ -192,7 +192,7 @@ def _push_short(words: Words, count: np.uint64, i: np.uint64, a: np.uint64, b: n
 def _push(text: Bytes, first: np.uint64, behind: np.uint64, kind: np.int32, words: Words, count: np.uint64) -> np.uint64:
     """Append text[first:behind], the properties of whose characters make up `kind`; a length hashed first tells NULs from padding."""
     size = behind - first
-    state, chars = _START ^ size, size
+    state, chars = size * _START, size
     for k in range(_0, size, _8):
         word = load8(text, first + k)
         if size - k < _8:
@@ -251,7 +251,7 @@ def _run(
 def is_alnum(byte: np.uint8) -> bool:
     """Whether a byte is an ASCII letter or digit."""
     small = byte | 0x20
-    return (small >= 0x61 and small <= 0x7A) or (byte >= 0x30 and byte <= 0x39)
+    return bool((small >= 0x61 and small <= 0x7A) or (byte >= 0x30 and byte <= 0x39))
 
 
 @part
@@ -353,4 +353,5 @@ def _is_between(code: np.uint32, before: np.int32, behind: np.int32) -> bool:
     numbers = either or code == 0x2C or code == 0x3B
     if behind & SOLO:
         return False
-    return (letters and before & LETTER != 0 and behind & LETTER != 0) or (numbers and before & NUMERIC != 0 and behind & NUMERIC != 0)
+    both = before & behind
+    return bool((letters and both & LETTER) or (numbers and both & NUMERIC))

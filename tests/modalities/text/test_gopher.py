@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import argparse
+import re
+import statistics
+import string
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,10 @@ from d4a.modalities.text.unicode import LETTER, RUN, SOLO, SPACE, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+A = "The cat sat on the mat. The cat sat on the mat!"
+B = "# NASA and ESA say 42...\nplain line…\nlast one {x}\n"
+C = "• one item\n– two items\n- three 123\nEnable JavaScript now! javascript\n"
+L = "dup line\ndup line\nunique\n\n- b1\n* b2\nends…\nends..."
 STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
 
 
@@ -43,7 +51,7 @@ def ratio(part: float, whole: int) -> float | None:
 
 
 def by_hand(text: str) -> dict[str, float | None]:
-    """The values of a text, by the definition in the stage's documentation."""
+    """The values of a text in datatrove's reading, by the definition in the stage's documentation."""
     words, symbols = words_and_symbols(text)
     lines = text.splitlines()
     return {
@@ -51,6 +59,7 @@ def by_hand(text: str) -> dict[str, float | None]:
         "mean_word_length": ratio(sum(map(len, words)), len(words)),
         "hashes_per_word": ratio(text.count("#"), len(words) + symbols),
         "ellipses_per_word": ratio(text.count("...") + text.count("…"), len(words) + symbols),
+        "symbols_per_word": None,
         "bullet_lines": ratio(sum(line.lstrip().startswith(("•", "-")) for line in lines), len(lines)),
         "ellipsis_lines": ratio(sum(line.rstrip().endswith(("...", "…")) for line in lines), len(lines)),
         "alpha_words": ratio(sum(any(properties(c) & LETTER for c in word) for word in words), len(words) + symbols),
@@ -58,8 +67,55 @@ def by_hand(text: str) -> dict[str, float | None]:
     }
 
 
-def measure(*texts: str) -> pa.Table:
-    return pa.table(GopherQuality(GopherOptions()).measure(pa.record_batch({"text": pa.array(texts, pa.large_string())})))
+MARKS = {
+    "dclm": ("●•*-", ("...", ". . .", "…")),
+    "dolma": ("*-", ("…",)),
+    "nemo": ("•‣⁃⁌⁍∙○●◘◦⦾⦿", ("...", "[...]", "…", "(...)", "[…]", "-»", "read more..", "read more")),
+    "rpv2": ("•‣▶◀◦■□▪▫–", ("...", "…")),
+}
+
+
+def lines_by_hand(variant: str, text: str) -> list[str]:
+    if variant == "dolma":
+        return re.split("\n+", text)
+    if variant == "rpv2":
+        return [line.strip() for line in re.findall("[^\n]*\n|[^\n]+$", text)]
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
+def symbols_by_hand(variant: str, text: str, words: list[str]) -> int:
+    if variant == "dolma":
+        return sum("#" in word or "…" in word for word in words)
+    if variant == "nemo":
+        return sum(word in MARKS["nemo"][1] or word.count("#") / len(word) > 0.5 for word in words)
+    return sum(map(text.count, ("#", "...", "…"))) + (text.count(". . .") if variant == "dclm" else 0)
+
+
+def variant_by_hand(variant: str, text: str) -> dict[str, float | None]:
+    """The values of a text in another reading; `words` of dclm is left out: known answers show it."""
+    bullets, ends = MARKS[variant]
+    split = text.split()
+    words = re.findall(r"\w+|[^\w\s]+", text) if variant == "rpv2" else split
+    lines = lines_by_hand(variant, text)
+    normal = unicodedata.normalize("NFD", "".join(c for c in text if c not in string.punctuation).lower()).split()
+    sizes = [len(word) for word in (normal if variant == "rpv2" else split)]
+    stops = [word for word in split if (word.lower() if variant == "dclm" else word) in STOP_WORDS]
+    return {
+        "words": None if variant == "dclm" else len(sizes),
+        "mean_word_length": (statistics.median if variant == "dolma" else statistics.mean)(sizes) if sizes else None,
+        "hashes_per_word": None,
+        "ellipses_per_word": None,
+        "symbols_per_word": ratio(symbols_by_hand(variant, text, words), len(words)),
+        "bullet_lines": ratio(sum(line[:1] in bullets for line in lines if line), len(lines)),
+        "ellipsis_lines": ratio(sum((line.lower() if variant == "nemo" else line).endswith(ends) for line in lines), len(lines)),
+        "alpha_words": ratio(sum(any(c.isalpha() and (variant != "rpv2" or c.isascii()) for c in word) for word in words), len(words)),
+        "stop_words": None if variant == "rpv2" else len(stops),
+    }
+
+
+def measure(*texts: str, variant: str = "datatrove") -> pa.Table:
+    batch = pa.record_batch({"text": pa.array(texts, pa.large_string())})
+    return pa.table(GopherQuality(GopherOptions(variant=variant)).measure(batch))
 
 
 def judge(text: str, **options: float | None) -> str:
@@ -82,6 +138,41 @@ PIECES = st.one_of(
 @given(st.lists(st.lists(PIECES, max_size=30).map("".join), min_size=1, max_size=3))
 def test_values_are_those_of_the_definition(texts: list[str]) -> None:
     assert measure(*texts).to_pylist() == [by_hand(text) for text in texts]
+
+
+OTHERS = st.one_of(
+    st.sampled_from(["\n", "\n\n", " ", "\t", "#", "##", "# ", "...", "…", ". . .", "[…] ", "-» ", "Read more", "(...)", ".", ". "]),
+    st.sampled_from(["the ", "The ", "THAT ", "be\n", "12 ", "汉字 ", "Ж ", "don't ", "● ", "• ", "* ", "- ", "– ", "É ", "a_b "]),
+    st.text("abcXYZ.,_-9# \n", max_size=20),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.lists(OTHERS, max_size=30).map("".join), min_size=1, max_size=3), st.sampled_from(sorted(MARKS)))
+def test_values_of_the_other_variants_are_those_of_the_definition(texts: list[str], variant: str) -> None:
+    for text, found in zip(texts, measure(*texts, variant=variant).to_pylist(), strict=True):
+        expected = variant_by_hand(variant, text)
+        assert found | ({"words": None} if variant == "dclm" else {}) == {k: v and pytest.approx(v) for k, v in expected.items()}, text
+
+
+@pytest.mark.parametrize(
+    ("variant", "text", "expected"),
+    [
+        ("rpv2", A, {"words": 12, "mean_word_length": 2.83333333, "alpha_words": 1 - 0.14285714}),
+        ("rpv2", B, {"words": 10, "symbols_per_word": 0.2, "ellipsis_lines": 0.66666667, "alpha_words": 0.6}),
+        ("rpv2", C, {"bullet_lines": 0.5, "words": 12}),
+        ("rpv2", "", {"words": 0, "mean_word_length": None, "bullet_lines": None}),
+        ("dolma", B, {"words": 11, "mean_word_length": 3.0, "symbols_per_word": 0.18181818, "alpha_words": 0.81818182, "stop_words": 1}),
+        ("dolma", "the cat sat on the mat the cat sat on the mat", {"mean_word_length": 3.0, "stop_words": 4}),
+        ("dolma", "a b a b cc dd cc dd", {"mean_word_length": 1.5}),
+        ("dolma", L, {"bullet_lines": 2 / 7, "ellipsis_lines": 1 / 7}),
+        ("dclm", "Don't stop: 3.14 e-mails, foo_bar (_x) 汉字", {"words": 8}),
+    ],
+)
+def test_known_answers_of_the_other_variants(variant: str, text: str, expected: dict[str, float | None]) -> None:
+    found = measure(text, variant=variant).to_pylist()[0]
+    for name, value in expected.items():
+        assert found[name] == (None if value is None else pytest.approx(value, abs=1e-8)), name
 
 
 def test_values_of_real_lines() -> None:
@@ -152,7 +243,7 @@ def test_chinese_passes_once_the_rules_for_spaced_english_are_off() -> None:
 
 
 def test_every_rule_can_be_switched_off() -> None:
-    off = dict.fromkeys(GopherOptions.model_fields)
+    off = dict.fromkeys(set(GopherOptions.model_fields) - {"variant"})
     assert judge("# ... - 1", **off) == "kept"
 
 

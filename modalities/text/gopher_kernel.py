@@ -1,0 +1,278 @@
+"""The kernel behind text.quality.gopher: words, marks and lines of every text, counted as one of five implementations does.
+
+One row of integers a text; ratios are made of them outside.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from ...curator.backends.cpu import kernel, part, scratch
+from ...curator.columns import Bytes
+from ...curator.stage import Ints
+from .padded import Padded, lay_out
+from .segments import find_line_feed, stripped
+from .tokens import bytes_below, load8
+from .unicode import BREAK, Entries, Index, decode, entry, table
+from .words import LETTERS, SEGMENTS, SPLIT, TOKENS, WORD, WORDPUNCT, Places, Words
+
+DATATROVE, DCLM, DOLMA, NEMO, RPV2 = range(5)
+COUNTED = {DATATROVE: TOKENS, DCLM: SPLIT, DOLMA: SPLIT, NEMO: SPLIT, RPV2: WORDPUNCT}  # what ratios to words refer to
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
+
+ALL, WORDS, WORD_CHARS, MEDIAN_TWICE, LETTERED, STOPS, STOPS_FOUND = range(7)
+HASHES, ELLIPSES, SPACED_ELLIPSES, SYMBOL_WORDS, LINES, BULLETS, TRAILING = range(7, 14)
+COLUMNS = 14
+
+_STOPS = np.array([int.from_bytes(word.encode(), "little") for word in STOP_WORDS], np.uint64)
+_BULLETS = {
+    DATATROVE: "•-",
+    DCLM: "●•*-",
+    DOLMA: "*-",
+    NEMO: "•‣⁃⁌⁍∙○●◘◦⦾⦿",
+    RPV2: "•‣▶◀◦■□▪▫–",
+}
+# ends of lines, and for NeMo whole words: lower-cased and without the dots behind
+_NEMO_ENDS = ("...", "[...]", "…", "(...)", "[…]", "-»", "read more..", "read more")
+_ENDS = {DATATROVE: ("...", "…"), DCLM: ("...", ". . .", "…"), DOLMA: ("…",), NEMO: _NEMO_ENDS, RPV2: ("...", "…")}
+_LONGEST_WORD = 1 << 16
+
+_0, _1, _2, _3, _4, _7, _8, _56 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 7, 8, 56))
+_ONES, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+_HASHES, _DOTS = np.uint64(0x2323232323232323), np.uint64(0x2E2E2E2E2E2E2E2E)
+_E2, _C2, _NO_20 = np.uint64(0xE2E2E2E2E2E2E2E2), np.uint64(0xC2C2C2C2C2C2C2C2), np.uint64(0xDFDFDFDFDFDFDFDF)
+_BELOW_20 = np.uint64(0x6060606060606060)
+_DOT, _HASH, _LINE_FEED = (ord(c) for c in ".#\n")
+
+
+def gopher_counts(texts: pa.Array, variant: int) -> Ints:
+    """(n, COLUMNS) int64: the counts of each text of a string column; null counts as empty.
+
+    For RPV2 and DCLM, whose rules count words in two ways, WORDS and WORD_CHARS come from elsewhere.
+    """
+    layout = lay_out(texts)
+    rows = np.zeros((len(texts), COLUMNS), np.int64)
+    bullets = np.array([ord(c) for c in _BULLETS[variant]], np.uint32)
+    ends = "\n".join(_ENDS[variant]).encode() + b"\n"
+    lengths = scratch("gopher.lengths", _LONGEST_WORD, np.uint32)
+    words = layout.words(COUNTED[variant])
+    _count(layout.padded, words, *table(), variant, bullets, np.frombuffer(ends, np.uint8), lengths, rows)
+    if variant == DCLM:
+        rows[:, WORDS] = np.diff(layout.words(SEGMENTS).offsets)
+    return rows
+
+
+@kernel
+def _count(
+    padded: Padded, words: Words, index: Index, entries: Entries, variant: int, bullets: Places, ends: Bytes, lengths: Places, rows: Ints
+) -> None:
+    lengths[:] = 0
+    for d in range(padded.start.size):
+        row = rows[d]
+        start, end = np.uint64(padded.start[d]), np.uint64(padded.start[d] + padded.size[d])
+        _marks(padded.data, start, end, variant == DCLM, row)
+        _words(padded.data, words, words.offsets[d], words.offsets[d + 1], variant, lengths, ends, row)
+        _lines(padded.data, start, end, index, entries, variant, bullets, ends, row)
+
+
+@part
+def _words(data: Bytes, words: Words, first: np.int64, behind: np.int64, variant: int, lengths: Places, ends: Bytes, row: Ints) -> None:
+    row[ALL] = behind - first
+    marked = row[HASHES] + row[ELLIPSES] > 0
+    for k in range(first, behind):
+        kind = words.kinds[k]
+        chars = words.chars[k + 1] - words.chars[k]
+        if variant != DATATROVE or kind & WORD:
+            row[WORDS] += 1
+            row[WORD_CHARS] += chars
+        place, size = np.uint64(words.place[k]), np.uint64(words.end[k] - words.place[k])
+        row[LETTERED] += kind & LETTERS != 0 if variant != RPV2 else _has_ascii_letter(data, place, size)
+        if _2 <= size <= _4:
+            stop = _stop_word(data, place, size, variant == DCLM)
+            row[STOPS] += stop >= 0
+            row[STOPS_FOUND] |= 1 << stop if stop >= 0 else 0
+        if variant == DOLMA:
+            lengths[min(chars, np.uint32(_LONGEST_WORD - 1))] += np.uint32(1)
+            row[SYMBOL_WORDS] += marked and _has_symbol(data, place, size)
+        elif variant == NEMO and (marked or size <= _4):
+            row[SYMBOL_WORDS] += _is_symbol(data, place, size, ends)
+    if variant == DOLMA:
+        row[MEDIAN_TWICE] = _median_twice(lengths, row[WORDS])
+        for k in range(first, behind):
+            lengths[min(words.chars[k + 1] - words.chars[k], np.uint32(_LONGEST_WORD - 1))] = 0
+
+
+@part
+def _stop_word(data: Bytes, place: np.uint64, size: np.uint64, any_case: bool) -> int:
+    """Which of STOP_WORDS a word of two to four bytes is; -1: none."""
+    letters = load8(data, place) & ((_1 << (_8 * size)) - _1)
+    if any_case:
+        letters |= np.uint64(0x20202020) & ((_1 << (_8 * size)) - _1)
+    for k in range(_STOPS.size):
+        if letters == _STOPS[k]:
+            return k
+    return -1
+
+
+@part
+def _has_ascii_letter(data: Bytes, place: np.uint64, size: np.uint64) -> bool:
+    for i in range(place, place + size):
+        small = data[i] | 0x20
+        if small >= 0x61 and small <= 0x7A:
+            return True
+    return False
+
+
+@part
+def _has_symbol(data: Bytes, place: np.uint64, size: np.uint64) -> bool:
+    """Whether a word has # or …."""
+    found = False
+    for i in range(place, place + size):
+        found = found or data[i] == _HASH or (data[i] == 0xE2 and data[i + _1] == 0x80 and data[i + _2] == 0xA6)
+    return found
+
+
+@part
+def _is_symbol(data: Bytes, place: np.uint64, size: np.uint64, ends: Bytes) -> bool:
+    """Whether a word is one of `ends`, or more than half of its characters are #."""
+    hashes = chars = 0
+    for i in range(place, place + size):
+        hashes += data[i] == _HASH
+        chars += data[i] & 0xC0 != 0x80
+    return bool(2 * hashes > chars or _ends_with(data, place, place + size, ends, True))
+
+
+@part
+def _median_twice(lengths: Places, count: np.int64) -> np.int64:
+    """Twice the median of the words' lengths, 0 without words."""
+    low, high, seen = np.int64(-1), np.int64(-1), np.int64(0)
+    for length in range(lengths.size):
+        if count == 0:
+            return np.int64(0)
+        seen += lengths[length]
+        if low < 0 and 2 * seen >= count:
+            low = length
+        if 2 * seen > count:
+            high = length
+            break
+    return low + high
+
+
+# ------------------------------------------------------------------------------------------------ marks and lines
+
+
+@part
+def _first_or_all(word: np.uint64, bytes_: np.uint64) -> np.uint64:
+    """The high bit of every byte of `word` that equals the one that fills `bytes_`."""
+    other = word ^ bytes_
+    return ~(((other & ~_HIGH) + ~_HIGH) | other) & _HIGH
+
+
+@part
+def _marks(data: Bytes, start: np.uint64, end: np.uint64, spaced: bool, row: Ints) -> None:
+    """Count #, ..., … and, where asked for, `. . .`, each without overlaps."""
+    dots = np.int64(0)  # in a row, so far
+    for i in range(start, end, _8):
+        word = load8(data, i)  # blanks behind the text
+        row[HASHES] += np.int64(((_first_or_all(word, _HASHES) >> _7) * _ONES) >> _56)
+        found = _first_or_all(word, _DOTS)
+        if found == _HIGH or (dots and found) or found & (found << _8):
+            for k in range(_0, _8):
+                if data[i + k] == _DOT:
+                    dots += 1
+                else:
+                    row[ELLIPSES] += dots // 3
+                    dots = 0
+        else:
+            row[ELLIPSES] += dots // 3
+            dots = np.int64(found >> np.uint64(63))
+        leads = _first_or_all(word, _E2)
+        while leads:
+            _, below = bytes_below(leads)
+            row[ELLIPSES] += data[i + below + _1] == 0x80 and data[i + below + _2] == 0xA6
+            leads &= leads - _1
+    row[ELLIPSES] += dots // 3
+    if spaced:
+        i = start
+        while i + np.uint64(5) <= end:
+            there = data[i] == _DOT and data[i + _1] == 0x20 and data[i + _2] == _DOT and data[i + _3] == 0x20 and data[i + _4] == _DOT
+            row[SPACED_ELLIPSES] += there
+            i += np.uint64(5) if there else _1
+
+
+@part
+def _lines(
+    data: Bytes, start: np.uint64, end: np.uint64, index: Index, entries: Entries, variant: int, bullets: Places, ends: Bytes, row: Ints
+) -> None:
+    while start < end or (variant == DOLMA and start == end):
+        if variant == DATATROVE:
+            stop, behind = _line_break(data, start, end, index, entries)
+        else:
+            stop = find_line_feed(data, start, end)
+            behind = stop + _1
+            while variant == DOLMA and behind < end and data[behind] == _LINE_FEED:
+                behind += _1
+        first, last = start, stop
+        if variant != DOLMA:
+            first, last = stripped(data, start, stop, index, entries)
+        if first < last or variant not in (DCLM, NEMO):
+            row[LINES] += 1
+            if first < last:
+                row[BULLETS] += _is_bullet(data, first, last, bullets)
+                row[TRAILING] += _ends_with(data, first, last, ends, False)
+        start = behind
+
+
+@part
+def _line_break(data: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries) -> tuple[np.uint64, np.uint64]:
+    """(end of the line at data[i], place behind the character that breaks it), as str.splitlines; (end, end) for the last line."""
+    while i < end:
+        word = load8(data, i)
+        lead = (word & _NO_20) ^ _C2  # 0xC2 and 0xE2: U+0085, U+2028, U+2029
+        marks = ((lead - _ONES) & ~lead & _HIGH) | (~((word & ~_HIGH) + _BELOW_20) & ~word & _HIGH)
+        if marks == _0:
+            i += _8
+            continue
+        _, below = bytes_below(marks)
+        i += below
+        if i >= end:
+            break
+        code, length = (np.uint32(data[i]), _1) if data[i] < 0x80 else decode(data, i, end)
+        if entry(code, index, entries) & BREAK:
+            pair = code == 0x0D and i + _1 < end and data[i + _1] == _LINE_FEED
+            return i, i + (_2 if pair else length)
+        i += length
+    return end, end
+
+
+@part
+def _is_bullet(data: Bytes, i: np.uint64, end: np.uint64, bullets: Places) -> bool:
+    code = np.uint32(data[i])
+    if data[i] >= 0x80:
+        code, _ = decode(data, i, end)
+    found = False
+    for k in range(bullets.size):
+        found = found or code == bullets[k]
+    return found
+
+
+@part
+def _ends_with(data: Bytes, first: np.uint64, end: np.uint64, ends: Bytes, whole: bool) -> bool:
+    """Whether data[first:end] ends with (or, whole, is) one of `ends`, which line feeds end; in any case unless whole."""
+    begin = 0
+    for k in range(ends.size):
+        if ends[k] != _LINE_FEED:
+            continue
+        size = np.uint64(k - begin)
+        if size == end - first or (size < end - first and not whole):
+            same = True
+            for j in range(_0, size):
+                byte = data[end - size + j]
+                if not whole and byte >= 0x41 and byte <= 0x5A:
+                    byte |= np.uint8(0x20)
+                same = same and byte == ends[np.uint64(begin) + j]
+            if same:
+                return True
+        begin = k + 1
+    return False
