@@ -185,7 +185,7 @@ def make_plan(recipe: Recipe, recipe_digest: str, machine: Machine, out: Path, l
     flows = []
     for name, flow in recipe.flows().items():
         kind = _modality(name)
-        _check_formats(flow, kind)
+        _check_sources(flow, kind)
         rounds = tuple(_rounds(flow.stages, kind, machine))
         for one in rounds:
             _check_needs(one, kind)
@@ -201,7 +201,7 @@ def check_recipe(recipe: Recipe) -> None:
     """
     for name, flow in recipe.flows().items():
         kind = _modality(name)
-        _check_formats(flow, kind)
+        _check_sources(flow, kind)
         specs = [spec for spec in flow.stages if stage_class(spec.use).cost != "model"]
         for one in _rounds(specs, kind, Machine()):
             _check_needs(one, kind)
@@ -214,11 +214,12 @@ def _modality(name: str) -> Modality:
         raise UsageError(f"this version of d4a cannot read the flow {name!r} yet", hint="use the flows text and image") from None
 
 
-def _check_formats(flow: Flow, kind: Modality) -> None:
+def _check_sources(flow: Flow, kind: Modality) -> None:
     for source in flow.sources:
         if source.format not in kind.formats:
             known = f"{kind.name} reads: {', '.join(kind.formats)}"
             raise UsageError(f"unknown format {source.format!r} of a source", source.path, known)
+        kind.check(source)
 
 
 def _rounds(specs: list[StageSpec], kind: Modality, machine: Machine) -> list[Round]:

@@ -364,6 +364,10 @@ class Modality(ABC):
     irrelevant: ClassVar[frozenset[str]] = frozenset()
     batch_rows: ClassVar[int] = 2048
 
+    def check(self, source: Source) -> None:
+        """Plan time, on the driver: whether what the source asks for is installed. Raises MachineError naming what is missing."""
+        return
+
     @abstractmethod
     def accepts(self, path: str, source: Source) -> bool:
         """Whether a file found by recursion in a folder is for this modality (an explicit glob takes any file)."""

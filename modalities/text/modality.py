@@ -17,6 +17,7 @@ import pyarrow as pa
 from ...curator.columns import buffers
 from ...curator.recipe import Source
 from ...curator.stage import Columns, Entry, Modality
+from .html import check_html
 from .json_size import quoted_sizes
 from .read import FORMATS, format_by_name, read_entry
 from .rows import COLUMNS
@@ -37,6 +38,11 @@ class Text(Modality):
     formats: ClassVar[tuple[str, ...]] = ("auto", *FORMATS)
     libraries: ClassVar[tuple[str, ...]] = ("pyarrow", "orjson", "resiliparse", "trafilatura", "pypdfium2")
     irrelevant: ClassVar[frozenset[str]] = WITHOUT_TEXT
+
+    def check(self, source: Source) -> None:
+        """Only what is asked for by name: resiliparse is missed when a page is met, and most sources hold none."""
+        if source.extract == "trafilatura":
+            check_html(source.extract)
 
     def accepts(self, path: str, source: Source) -> bool:
         """By suffix: any that this modality reads; with a `format`, that one and files of no known suffix."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 
 import pytest
-from d4a.modalities.text import html
+from d4a.curator.errors import MachineError
+from d4a.curator.recipe import Source
 from d4a.modalities.text.html import Extract, decode, main_text, page_text
 from d4a.modalities.text.html_limits import check_cost
 from d4a.modalities.text.streams import ReadError
+from text_files import TEXT
 from warc_files import PAGE
 
 _N = 100_000
@@ -99,8 +101,9 @@ def test_three_ways_to_take_text_out() -> None:
 
 def test_without_trafilatura_a_page_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "trafilatura", None)
-    with pytest.raises(html.MachineError, match="trafilatura"):
-        html.check_html("trafilatura")
+    with pytest.raises(MachineError, match="trafilatura"):
+        TEXT.check(Source(path=".", extract="trafilatura"))
+    TEXT.check(Source(path="."))
     with pytest.raises(ReadError, match="missing_extra"):
         main_text(PAGE.encode(), "trafilatura")
     assert main_text(PAGE.encode())
