@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,13 +34,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(_LINES, False),
         **_PAGES,
         "terminal_punctuation": True,
-        "javascript": True,
         "min_words_per_line": 3,
         "min_sentences": False,
         "max_javascript": 0,
     },
 }
-_COUNTS = ("min_words_per_line", "max_word_chars", "max_chars", "max_javascript", "max_lorem_ipsum", "max_curly_brackets", "max_bad_words")
+_COUNTS = ("min_words_per_line", "max_word_chars", "min_sentences", *_PAGES)  # options that are a number or false
 _OFF = "null: the variant's; false: rule off"
 
 
@@ -61,25 +60,27 @@ class C4Options(Options):
         " Chinese, Japanese and others, of which the variants leave nothing.",
     )
     remove_citations: bool | None = measure(
-        None, "Take [1], [edit] and [citation needed] out of lines. Null: true for c4 and datatrove, false for dolma."
+        None, "Take [1], [edit] and [citation needed] out of lines. Null: true for c4 and datatrove; not in dolma."
     )
     min_words_per_line: Count = measure(
         None, f"Fewest words of a line, or it goes: 5 in c4, which counts after citations are gone, 3 in datatrove and dolma. {_OFF}."
     )
     max_word_chars: Count = measure(None, f"Most characters of a word, or its line goes: 1000 in c4 and datatrove, off in dolma. {_OFF}.")
-    javascript: bool | None = measure(None, "Take out lines with `javascript` in any case; in dolma: count it. Null: true.")
+    javascript: bool | None = measure(
+        None, "Take out lines with `javascript` in any case. Null: true for c4 and datatrove; dolma judges pages by it instead."
+    )
     policy: bool | None = measure(
         None,
-        "Take out lines with `terms of use`, `privacy policy`, `cookie policy`, `uses cookies`, `use of cookies` or `use cookies`, in any case."
-        " Null: true for c4 and datatrove, false for dolma.",
+        "Take out lines with `terms of use`, `privacy policy`, `cookie policy`, `uses cookies`, `use of cookies` or `use cookies`,"
+        " in any case. Null: true for c4 and datatrove; not in dolma.",
     )
     bad_words: str | None = measure(
         None, "File with one word or phrase a line, in UTF-8, for instance LDNOOBW's of a language; null: no list, rule off."
     )
     bad_words_flanked: bool = measure(
         True,
-        "Count a bad word only between flanks. c4: characters of its line but a-z; datatrove: a line's ends, or what is no letter, number or _;"
-        " dolma: a line's ends or white space, and none for phrases of several words. false for Chinese, Japanese and Thai lists.",
+        "Count a bad word only between flanks. c4: characters of its line but a-z; datatrove: a line's ends, or what is no letter, number"
+        " or _; dolma: a line's ends or white space, and none for phrases of several words. false for Chinese, Japanese and Thai lists.",
     )
     max_chars: Count = judge(None, f"Most characters of the page as read: 190,000 in c4, off in datatrove and dolma. {_OFF}.")
     max_javascript: Count = judge(None, f"Most `javascript` in a page: 0 in dolma, off in c4 and datatrove, which take out lines. {_OFF}.")
@@ -95,14 +96,21 @@ class C4Options(Options):
         if variant is None:
             return given  # what is wrong is said by the field
         filled = {**given, **{name: value for name, value in variant.items() if given.get(name) is None}}
-        return {name: None if value is False and name in _SWITCHED else value for name, value in filled.items()}
+        return {name: None if value is False and name in _COUNTS else value for name, value in filled.items()}
 
-    @field_serializer(*_COUNTS, "min_sentences")
+    @model_validator(mode="after")
+    def _dolma_leaves_lines_as_they_are(self) -> Self:
+        if self.variant == "dolma" and (self.remove_citations or self.javascript or self.policy):
+            raise ValueError("dolma has no remove_citations, javascript or policy: its lines need an end mark and words only")
+        return self
+
+    @field_serializer(*_COUNTS)
     def _write_off(self, value: Count) -> Count:
         return False if value is None else value
 
-
-_SWITCHED = {*_COUNTS, "min_sentences"}
+    def of_kind(self, kind: str) -> dict[str, Any]:
+        """As ever, but a word list is its file's name: its digest says what is in it, and no key holds a folder."""
+        return {k: Path(v).name if k == "bad_words" and v else v for k, v in super().of_kind(kind).items()}
 
 
 class C4(Transform):
@@ -123,11 +131,11 @@ class C4(Transform):
     name: ClassVar[str] = "text.quality.c4"
     Options: ClassVar[type[Options]] = C4Options
     values: ClassVar[tuple[Value, ...]] = (
-        Value("no_terminal_punctuation", pa.int64(), "Number of lines taken out for having no end mark."),
-        Value("too_few_words", pa.int64(), "Number of lines taken out for having fewer words than `min_words_per_line`."),
-        Value("long_word", pa.int64(), "Number of lines taken out for a word of more than `max_word_chars`."),
-        Value("javascript", pa.int64(), "Number of lines taken out for `javascript`; in dolma: how often the page has it."),
-        Value("policy", pa.int64(), "Number of lines taken out for a policy phrase."),
+        Value("no_terminal_punctuation", pa.int64(), "Number of lines taken out for having no end mark.", total=True),
+        Value("too_few_words", pa.int64(), "Number of lines taken out for having fewer words than `min_words_per_line`.", total=True),
+        Value("long_word", pa.int64(), "Number of lines taken out for a word of more than `max_word_chars`.", total=True),
+        Value("javascript", pa.int64(), "Number of lines taken out for `javascript`; in dolma: how often the page has it.", total=True),
+        Value("policy", pa.int64(), "Number of lines taken out for a policy phrase.", total=True),
         Value("sentences", pa.int64(), "Number of sentences in the lines that stay."),
         Value(
             "lorem_ipsum",

@@ -54,11 +54,11 @@ class RefinedWeb(Transform):
     Options: ClassVar[type[Options]] = RefinedWebOptions
     options: RefinedWebOptions
     values: ClassVar[tuple[Value, ...]] = (
-        Value("capitals", pa.int64(), "Number of lines taken out for a share of capitals above `max_capitals`."),
-        Value("digits", pa.int64(), "Number of lines taken out for a share of digits (str.isdigit) above `max_digits`."),
-        Value("counters", pa.int64(), "Number of lines taken out for being counters."),
-        Value("too_few_words", pa.int64(), "Number of lines taken out for having fewer words than `min_words_per_line`."),
-        Value("patterns", pa.int64(), "Number of lines from which a pattern was taken out, or that went with it."),
+        Value("capitals", pa.int64(), "Number of lines taken out for a share of capitals above `max_capitals`.", total=True),
+        Value("digits", pa.int64(), "Number of lines taken out for a share of digits (str.isdigit) above `max_digits`.", total=True),
+        Value("counters", pa.int64(), "Number of lines taken out for being counters.", total=True),
+        Value("too_few_words", pa.int64(), "Number of lines taken out for having fewer words than `min_words_per_line`.", total=True),
+        Value("patterns", pa.int64(), "Number of lines from which a pattern was taken out, or that went with it.", total=True),
         Value(
             "removed_words",
             pa.float64(),

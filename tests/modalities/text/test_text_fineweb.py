@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
-from d4a.modalities.text import gopher
-from d4a.modalities.text.fineweb import TOKENS, FineWeb, FineWebOptions, count_lines
-from d4a.modalities.text.unicode import TERMINAL
+from d4a.modalities.text.fineweb import TOKENS as COUNTED_TOKENS
+from d4a.modalities.text.fineweb import FineWeb, FineWebOptions, count_lines
+from d4a.modalities.text.padded import lay_out
+from d4a.modalities.text.unicode import RUN, SOLO, SPACE, TERMINAL
+from d4a.modalities.text.words import TOKENS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from line_texts import batch, properties, texts
@@ -21,18 +25,24 @@ def measure(*given: str | None, **options: float) -> pa.Table:
     return pa.table(FineWeb(FineWebOptions(**options)).measure(batch(*given)))
 
 
+def tokens(text: str) -> int:
+    """Words and symbols as text.quality.gopher defines them."""
+    flags = ((RUN, "w"), (SOLO, "s"), (SPACE, " "))
+    kinds = "".join(next((kind for flag, kind in flags if properties(c) & flag), "." if c == "." else "#") for c in text)
+    return len(re.findall(r"w+(?:[.#]+w+)*|s|\.+|#", kinds))
+
+
 def by_hand(text: str, short: int = 30) -> dict[str, float | None]:
     lines = [line for line in text.split("\n") if line.strip()]
     if not lines:
         return {"lines": 0, "line_punctuation": None, "short_lines": None, "duplicate_line_chars": None, "newlines_per_word": None}
     again = sum(len(line) for k, line in enumerate(lines) if line in lines[:k])
-    counted = gopher.count(pa.array([text], pa.large_string()))[0]
     return {
         "lines": len(lines),
         "line_punctuation": sum(bool(properties(line[-1]) & TERMINAL) or line[-1] in KHMER for line in lines) / len(lines),
         "short_lines": sum(len(line) <= short for line in lines) / len(lines),
         "duplicate_line_chars": again / len(text.replace("\n", "")),
-        "newlines_per_word": text.count("\n") / int(counted[gopher.WORDS] + counted[gopher.SYMBOLS]),
+        "newlines_per_word": text.count("\n") / tokens(text),
     }
 
 
@@ -50,9 +60,10 @@ def test_values_are_those_of_the_definition(given: list[str], short: int) -> Non
     )
 )
 def test_words_and_symbols_are_those_of_gopher(pieces: list[str]) -> None:
-    column = pa.array(["".join(pieces), "x" + "".join(pieces[::-1])], pa.large_string())
-    expected = gopher.count(column)
-    assert count_lines(column, 30)[:, TOKENS].tolist() == (expected[:, gopher.WORDS] + expected[:, gopher.SYMBOLS]).tolist()
+    given = ["".join(pieces), "x" + "".join(pieces[::-1])]
+    column = pa.array(given, pa.large_string())
+    found = count_lines(column, 30)[:, COUNTED_TOKENS].tolist()
+    assert found == np.diff(lay_out(column).words(TOKENS).offsets).tolist() == [tokens(text) for text in given]
 
 
 def test_values_of_real_lines() -> None:
