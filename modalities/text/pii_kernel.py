@@ -88,47 +88,41 @@ def _joined(found: Ints) -> Ints:
 
 
 @kernel
-def _find(data: Bytes, offsets: Offsets, callers: Bytes, wanted: int, private: Flag, found: Ints) -> Int:
+def _find(data: Bytes, offsets: Offsets, callers: Bytes, wanted: int, private: bool, found: Ints) -> Int:
     """Fill `found` with all there is, overlapping or not; returns how many there are, which may be more than there is room for."""
     count: Int = 0
     for d in range(offsets.size - 1):
-        count = _candidates(data, offsets[d], offsets[d + 1], callers, wanted, private, found, count)
-    return count
-
-
-@part
-def _candidates(data: Bytes, first: Int, end: Int, callers: Bytes, wanted: int, private: Flag, found: Ints, count: Int) -> Int:
-    """Append what one text has; returns the new count."""
-    key: Int = 0
-    key_behind: Int = 0  # the last line that begins a private key
-    i = first
-    while i < end:
-        caller = np.int64(callers[data[i]])
-        if caller == _NOTHING:
-            i += 1
-            continue
-        lowest, highest = (_IPV6, _IBAN) if caller == _DIGITS else (caller, caller)
-        for form in range(lowest, highest + 1):
-            kind = _KIND_OF[form]
-            if not wanted >> kind & 1:
+        first, end = offsets[d], offsets[d + 1]
+        key: Int = 0
+        key_behind: Int = 0  # the last line that begins a private key
+        i = first
+        while i < end:
+            caller = np.int64(callers[data[i]])
+            if caller == _NOTHING:
+                i += 1
                 continue
-            start, behind = _verify(form, data, i, first, end, private)
-            if not behind:
-                continue
-            if form == _KEY_BEGIN:
-                key, key_behind = start, behind
-                continue
-            if form == _KEY_END:
-                size = start - key_behind if key_behind else 0
-                start, key_behind = key, 0
-                if not _LEAST_KEY <= size <= _MOST_KEY:
+            lowest, highest = (_IPV6, _IBAN) if caller == _DIGITS else (caller, caller)
+            for form in range(lowest, highest + 1):
+                kind = _KIND_OF[form]
+                if not wanted >> kind & 1:
                     continue
-            if before(data, start, first) & _BEFORE[form] or after(data, behind, end) & _BEHIND[form]:
-                continue
-            if count < found.shape[0]:
-                found[count, START], found[count, END], found[count, KIND] = start, behind, kind
-            count += 1
-        i = digits_from(data, i, end) if caller == _DIGITS else i + 1
+                start, behind = _verify(form, data, i, first, end, private)
+                if not behind:
+                    continue
+                if form == _KEY_BEGIN:
+                    key, key_behind = start, behind
+                    continue
+                if form == _KEY_END:
+                    size = start - key_behind if key_behind else 0
+                    start, key_behind = key, 0
+                    if not _LEAST_KEY <= size <= _MOST_KEY:
+                        continue
+                if before(data, start, first) & _BEFORE[form] or after(data, behind, end) & _BEHIND[form]:
+                    continue
+                if count < found.shape[0]:
+                    found[count, START], found[count, END], found[count, KIND] = start, behind, kind
+                count += 1
+            i = digits_from(data, i, end) if caller == _DIGITS else i + 1
     return count
 
 
