@@ -8,6 +8,7 @@ nothing and 4,096 bytes are enough for it, fastText's are there because the publ
 from __future__ import annotations
 
 import difflib
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -160,6 +161,8 @@ def locate(model: str) -> Path:
         raise MachineError(
             f"no language model {model!r} (looked in {places})", hint="py3langid, lid.176, or the path of a .bin or .ftz file"
         )
+    if not os.access(path, os.R_OK):
+        raise MachineError("the language model cannot be read", str(path), f"check its permissions: ls -l {path}")
     return path
 
 
