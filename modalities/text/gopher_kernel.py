@@ -6,16 +6,21 @@ One row of integers a text; ratios are made of them outside.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from ...curator.backends.cpu import kernel, part, scratch
+from ...curator.backends.cpu import kernel, scratch
 from ...curator.columns import Bytes
 from ...curator.stage import Ints
 from .padded import Padded, lay_out
 from .segments import find_line_feed, stripped
-from .tokens import bytes_below, load8
+from .tokens import bytes_below
 from .unicode import BREAK, Entries, Index, decode, entry, table
+from .vectors import lean
+from .windows import number_at
 from .words import LETTERS, SEGMENTS, SPLIT, TOKENS, WORD, WORDPUNCT, Places, Words
+
+Borders = npt.NDArray[np.bool_]
 
 DATATROVE, DCLM, DOLMA, NEMO, RPV2 = range(5)
 COUNTED = {DATATROVE: TOKENS, DCLM: SPLIT, DOLMA: SPLIT, NEMO: SPLIT, RPV2: WORDPUNCT}  # what ratios to words refer to
@@ -54,10 +59,13 @@ def gopher_counts(texts: pa.Array, variant: int) -> Ints:
     layout = lay_out(texts)
     rows = np.zeros((len(texts), COLUMNS), np.int64)
     bullets = np.array([ord(c) for c in _BULLETS[variant]], np.uint32)
-    ends = "\n".join(_ENDS[variant]).encode() + b"\n"
+    ends = np.frombuffer("\n".join(_ENDS[variant]).encode() + b"\n", np.uint8)
+    borders = np.zeros((2, 256), np.bool_)  # bytes that a bullet begins with, that an ellipsis ends with
+    borders[0, [c.encode()[0] for c in _BULLETS[variant]]] = True
+    borders[1, [case.encode()[-1] for end in _ENDS[variant] for case in (end, end.upper())]] = True
     lengths = scratch("gopher.lengths", _LONGEST_WORD, np.uint32)
     words = layout.words(COUNTED[variant])
-    _count(layout.padded, words, *table(), variant, bullets, np.frombuffer(ends, np.uint8), lengths, rows)
+    _count(layout.padded, words, *table(), variant, bullets, ends, borders, lengths, rows)
     if variant == DCLM:
         rows[:, WORDS] = np.diff(layout.words(SEGMENTS).offsets)
     return rows
@@ -65,7 +73,16 @@ def gopher_counts(texts: pa.Array, variant: int) -> Ints:
 
 @kernel
 def _count(
-    padded: Padded, words: Words, index: Index, entries: Entries, variant: int, bullets: Places, ends: Bytes, lengths: Places, rows: Ints
+    padded: Padded,
+    words: Words,
+    index: Index,
+    entries: Entries,
+    variant: int,
+    bullets: Places,
+    ends: Bytes,
+    borders: Borders,
+    lengths: Places,
+    rows: Ints,
 ) -> None:
     lengths[:] = 0
     for d in range(padded.start.size):
@@ -73,40 +90,57 @@ def _count(
         start, end = np.uint64(padded.start[d]), np.uint64(padded.start[d] + padded.size[d])
         _marks(padded.data, start, end, variant == DCLM, row)
         _words(padded.data, words, words.offsets[d], words.offsets[d + 1], variant, lengths, ends, row)
-        _lines(padded.data, start, end, index, entries, variant, bullets, ends, row)
+        _lines(padded.data, start, end, index, entries, variant, bullets, ends, borders, row)
 
 
-@part
+@lean
 def _words(data: Bytes, words: Words, first: np.int64, behind: np.int64, variant: int, lengths: Places, ends: Bytes, row: Ints) -> None:
-    row[ALL] = behind - first
-    marked = row[HASHES] + row[ELLIPSES] > 0
-    for k in range(first, behind):
+    count, chars, lettered, stops, found = 0, 0, 0, 0, 0  # not in `row`: memory would be written for every word
+    for k in range(np.uint64(first), np.uint64(behind)):
         kind = words.kinds[k]
-        chars = words.chars[k + 1] - words.chars[k]
-        if variant != DATATROVE or kind & WORD:
-            row[WORDS] += 1
-            row[WORD_CHARS] += chars
-        place, size = np.uint64(words.place[k]), np.uint64(words.end[k] - words.place[k])
-        row[LETTERED] += kind & LETTERS != 0 if variant != RPV2 else _has_ascii_letter(data, place, size)
+        counts = variant != DATATROVE or kind & WORD != 0
+        count += counts
+        chars += words.chars[k + _1] - words.chars[k] if counts else 0
+        lettered += kind & LETTERS != 0
+        size = np.uint64(words.end[k] - words.place[k])
         if _2 <= size <= _4:
-            stop = _stop_word(data, place, size, variant == DCLM)
-            row[STOPS] += stop >= 0
-            row[STOPS_FOUND] |= 1 << stop if stop >= 0 else 0
-        if variant == DOLMA:
-            lengths[min(chars, np.uint32(_LONGEST_WORD - 1))] += np.uint32(1)
-            row[SYMBOL_WORDS] += marked and _has_symbol(data, place, size)
-        elif variant == NEMO and (marked or size <= _4):
-            row[SYMBOL_WORDS] += _is_symbol(data, place, size, ends)
+            stop = _stop_word(data, np.uint64(words.place[k]), size, variant == DCLM)
+            stops += stop >= 0
+            found |= 1 << stop if stop >= 0 else 0
+    row[ALL], row[WORDS], row[WORD_CHARS], row[LETTERED], row[STOPS], row[STOPS_FOUND] = (
+        behind - first,
+        count,
+        chars,
+        lettered,
+        stops,
+        found,
+    )
     if variant == DOLMA:
-        row[MEDIAN_TWICE] = _median_twice(lengths, row[WORDS])
-        for k in range(first, behind):
-            lengths[min(words.chars[k + 1] - words.chars[k], np.uint32(_LONGEST_WORD - 1))] = 0
+        row[MEDIAN_TWICE] = _median_twice(words, first, behind, lengths)
+    if variant in (DOLMA, NEMO, RPV2):
+        _marked_words(data, words, first, behind, variant, ends, row)
 
 
-@part
+@lean
+def _marked_words(data: Bytes, words: Words, first: np.int64, behind: np.int64, variant: int, ends: Bytes, row: Ints) -> None:
+    """Words that are or have symbols, where there are any; for RPV2 words with a letter from a to z."""
+    marked = row[HASHES] + row[ELLIPSES] > 0
+    if variant == RPV2:
+        row[LETTERED] = 0
+    for k in range(first, behind):
+        place, size = np.uint64(words.place[k]), np.uint64(words.end[k] - words.place[k])
+        if variant == RPV2:
+            row[LETTERED] += _has_ascii_letter(data, place, size)
+        elif variant == DOLMA:
+            row[SYMBOL_WORDS] += marked and _has_symbol(data, place, size)
+        elif marked or size <= _4:
+            row[SYMBOL_WORDS] += _is_symbol(data, place, size, ends)
+
+
+@lean
 def _stop_word(data: Bytes, place: np.uint64, size: np.uint64, any_case: bool) -> int:
     """Which of STOP_WORDS a word of two to four bytes is; -1: none."""
-    letters = load8(data, place) & ((_1 << (_8 * size)) - _1)
+    letters = number_at(data, place) & ((_1 << (_8 * size)) - _1)
     if any_case:
         letters |= np.uint64(0x20202020) & ((_1 << (_8 * size)) - _1)
     for k in range(_STOPS.size):
@@ -115,7 +149,7 @@ def _stop_word(data: Bytes, place: np.uint64, size: np.uint64, any_case: bool) -
     return -1
 
 
-@part
+@lean
 def _has_ascii_letter(data: Bytes, place: np.uint64, size: np.uint64) -> bool:
     for i in range(place, place + size):
         small = data[i] | 0x20
@@ -124,7 +158,7 @@ def _has_ascii_letter(data: Bytes, place: np.uint64, size: np.uint64) -> bool:
     return False
 
 
-@part
+@lean
 def _has_symbol(data: Bytes, place: np.uint64, size: np.uint64) -> bool:
     """Whether a word has # or …."""
     found = False
@@ -133,7 +167,7 @@ def _has_symbol(data: Bytes, place: np.uint64, size: np.uint64) -> bool:
     return found
 
 
-@part
+@lean
 def _is_symbol(data: Bytes, place: np.uint64, size: np.uint64, ends: Bytes) -> bool:
     """Whether a word is one of `ends`, or more than half of its characters are #."""
     hashes = chars = 0
@@ -143,56 +177,59 @@ def _is_symbol(data: Bytes, place: np.uint64, size: np.uint64, ends: Bytes) -> b
     return bool(2 * hashes > chars or _ends_with(data, place, place + size, ends, True))
 
 
-@part
-def _median_twice(lengths: Places, count: np.int64) -> np.int64:
-    """Twice the median of the words' lengths, 0 without words."""
-    low, high, seen = np.int64(-1), np.int64(-1), np.int64(0)
-    for length in range(lengths.size):
-        if count == 0:
-            return np.int64(0)
+@lean
+def _median_twice(words: Words, first: np.int64, behind: np.int64, lengths: Places) -> np.int64:
+    """Twice the median of the words' lengths, 0 without words; `lengths` is zero before and after."""
+    count = behind - first
+    if count == 0:
+        return np.int64(0)
+    last = np.uint32(lengths.size - 1)
+    for k in range(first, behind):
+        lengths[min(words.chars[k + 1] - words.chars[k], last)] += np.uint32(1)
+    low, length, seen = np.int64(-1), -1, 0
+    while 2 * seen <= count:
+        length += 1
         seen += lengths[length]
-        if low < 0 and 2 * seen >= count:
-            low = length
-        if 2 * seen > count:
-            high = length
-            break
-    return low + high
+        low = length if low < 0 and 2 * seen >= count else low
+    for k in range(first, behind):
+        lengths[min(words.chars[k + 1] - words.chars[k], last)] = 0
+    return low + length
 
 
 # ------------------------------------------------------------------------------------------------ marks and lines
 
 
-@part
-def _first_or_all(word: np.uint64, bytes_: np.uint64) -> np.uint64:
+@lean
+def _equal(word: np.uint64, bytes_: np.uint64) -> np.uint64:
     """The high bit of every byte of `word` that equals the one that fills `bytes_`."""
     other = word ^ bytes_
     return ~(((other & ~_HIGH) + ~_HIGH) | other) & _HIGH
 
 
-@part
+@lean
 def _marks(data: Bytes, start: np.uint64, end: np.uint64, spaced: bool, row: Ints) -> None:
     """Count #, ..., … and, where asked for, `. . .`, each without overlaps."""
-    dots = np.int64(0)  # in a row, so far
+    dots = hashes = ellipses = np.int64(0)  # dots: in a row, so far
     for i in range(start, end, _8):
-        word = load8(data, i)  # blanks behind the text
-        row[HASHES] += np.int64(((_first_or_all(word, _HASHES) >> _7) * _ONES) >> _56)
-        found = _first_or_all(word, _DOTS)
+        word = number_at(data, i)  # blanks behind the text
+        hashes += np.int64(((_equal(word, _HASHES) >> _7) * _ONES) >> _56)
+        found = _equal(word, _DOTS)
         if found == _HIGH or (dots and found) or found & (found << _8):
             for k in range(_0, _8):
                 if data[i + k] == _DOT:
                     dots += 1
                 else:
-                    row[ELLIPSES] += dots // 3
+                    ellipses += dots // 3
                     dots = 0
         else:
-            row[ELLIPSES] += dots // 3
+            ellipses += dots // 3
             dots = np.int64(found >> np.uint64(63))
-        leads = _first_or_all(word, _E2)
+        leads = _equal(word, _E2)
         while leads:
             _, below = bytes_below(leads)
-            row[ELLIPSES] += data[i + below + _1] == 0x80 and data[i + below + _2] == 0xA6
+            ellipses += data[i + below + _1] == 0x80 and data[i + below + _2] == 0xA6
             leads &= leads - _1
-    row[ELLIPSES] += dots // 3
+    row[HASHES], row[ELLIPSES] = hashes, ellipses + dots // 3
     if spaced:
         i = start
         while i + np.uint64(5) <= end:
@@ -201,9 +238,18 @@ def _marks(data: Bytes, start: np.uint64, end: np.uint64, spaced: bool, row: Int
             i += np.uint64(5) if there else _1
 
 
-@part
+@lean
 def _lines(
-    data: Bytes, start: np.uint64, end: np.uint64, index: Index, entries: Entries, variant: int, bullets: Places, ends: Bytes, row: Ints
+    data: Bytes,
+    start: np.uint64,
+    end: np.uint64,
+    index: Index,
+    entries: Entries,
+    variant: int,
+    bullets: Places,
+    ends: Bytes,
+    borders: Borders,
+    row: Ints,
 ) -> None:
     while start < end or (variant == DOLMA and start == end):
         if variant == DATATROVE:
@@ -219,16 +265,16 @@ def _lines(
         if first < last or variant not in (DCLM, NEMO):
             row[LINES] += 1
             if first < last:
-                row[BULLETS] += _is_bullet(data, first, last, bullets)
-                row[TRAILING] += _ends_with(data, first, last, ends, False)
+                row[BULLETS] += borders[0, data[first]] and _is_bullet(data, first, last, bullets)
+                row[TRAILING] += borders[1, data[last - _1]] and _ends_with(data, first, last, ends, False)
         start = behind
 
 
-@part
+@lean
 def _line_break(data: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries) -> tuple[np.uint64, np.uint64]:
     """(end of the line at data[i], place behind the character that breaks it), as str.splitlines; (end, end) for the last line."""
     while i < end:
-        word = load8(data, i)
+        word = number_at(data, i)
         lead = (word & _NO_20) ^ _C2  # 0xC2 and 0xE2: U+0085, U+2028, U+2029
         marks = ((lead - _ONES) & ~lead & _HIGH) | (~((word & ~_HIGH) + _BELOW_20) & ~word & _HIGH)
         if marks == _0:
@@ -246,7 +292,7 @@ def _line_break(data: Bytes, i: np.uint64, end: np.uint64, index: Index, entries
     return end, end
 
 
-@part
+@lean
 def _is_bullet(data: Bytes, i: np.uint64, end: np.uint64, bullets: Places) -> bool:
     code = np.uint32(data[i])
     if data[i] >= 0x80:
@@ -257,7 +303,7 @@ def _is_bullet(data: Bytes, i: np.uint64, end: np.uint64, bullets: Places) -> bo
     return found
 
 
-@part
+@lean
 def _ends_with(data: Bytes, first: np.uint64, end: np.uint64, ends: Bytes, whole: bool) -> bool:
     """Whether data[first:end] ends with (or, whole, is) one of `ends`, which line feeds end; in any case unless whole."""
     begin = 0

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...curator.backends.cpu import part, scratch
+from ...curator.backends.cpu import scratch
 from ...curator.columns import Bytes
+from .vectors import lean
 from .words import Hashes, Places, Words
 
 _0, _1, _2, _8, _29, _32, _64 = (np.uint64(k) for k in (0, 1, 2, 8, 29, 32, 64))
@@ -67,7 +68,7 @@ class Top(NamedTuple):
     first: np.uint64
 
 
-@part
+@lean
 def table_for(size: np.uint64, room: np.uint64) -> tuple[np.uint64, np.uint64]:
     """(slots, shift): a power of two of at least `room` x `size` slots, and what shifts a hash to a slot."""
     bits = np.uint64(4)
@@ -76,7 +77,7 @@ def table_for(size: np.uint64, room: np.uint64) -> tuple[np.uint64, np.uint64]:
     return _1 << bits, _64 - bits
 
 
-@part
+@lean
 def mix(a: np.uint64, b: np.uint64) -> np.uint64:
     """A hash of two numbers in this order; never 0, which means free in a table."""
     state = (a * _MIX) ^ b
@@ -84,7 +85,7 @@ def mix(a: np.uint64, b: np.uint64) -> np.uint64:
     return (state ^ (state >> _32)) | _1
 
 
-@part
+@lean
 def find(keys: Hashes, roots: Places, key: np.uint64, i: np.uint64, mask: np.uint64, shift: np.uint64) -> np.uint64:
     """The root that the table holds for a key; `i` where it held none, and holds it now."""
     slot = key >> shift
@@ -97,7 +98,7 @@ def find(keys: Hashes, roots: Places, key: np.uint64, i: np.uint64, mask: np.uin
     return np.uint64(roots[slot])
 
 
-@part
+@lean
 def repeated_pairs(words: Words, first: np.uint64, count: np.uint64, classes: Classes) -> np.uint64:
     """Classes of the pairs of words that occur twice or more among words first to first + count; returns the number alive."""
     if count < _2:
@@ -112,7 +113,7 @@ def repeated_pairs(words: Words, first: np.uint64, count: np.uint64, classes: Cl
     return _drop_single(classes, alive)
 
 
-@part
+@lean
 def _may_repeat(words: Words, first: np.uint64, pairs: np.uint64, classes: Classes) -> np.uint64:
     size, shift = table_for(pairs, _8)
     classes.seen[:size] = 0
@@ -129,7 +130,7 @@ def _may_repeat(words: Words, first: np.uint64, pairs: np.uint64, classes: Class
     return alive
 
 
-@part
+@lean
 def repeated_longer(words: Words, first: np.uint64, count: np.uint64, classes: Classes, alive: np.uint64, n: int) -> np.uint64:
     """From classes of (n-1)-grams to classes of n-grams; returns the number of those alive."""
     size, shift = table_for(alive, _2)
@@ -149,13 +150,13 @@ def repeated_longer(words: Words, first: np.uint64, count: np.uint64, classes: C
     return _drop_single(classes, here)
 
 
-@part
+@lean
 def _join(classes: Classes, i: np.uint64, root: np.uint64) -> None:
     classes.root[i] = np.uint32(root)
     classes.size[root] = np.uint32(1) if root == i else classes.size[root] + np.uint32(1)
 
 
-@part
+@lean
 def _drop_single(classes: Classes, alive: np.uint64) -> np.uint64:
     kept = _0
     for k in range(_0, alive):
@@ -165,7 +166,7 @@ def _drop_single(classes: Classes, alive: np.uint64) -> np.uint64:
     return kept
 
 
-@part
+@lean
 def top(words: Words, first: np.uint64, classes: Classes, alive: np.uint64, n: int, tie: int) -> Top:
     """The most frequent of the repeated n-grams; where none repeats the first n-gram of the text, once. Needs n words at least."""
     best = Top(_1, np.uint64(words.chars[first + np.uint64(n)] - words.chars[first]), _0)

@@ -10,13 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ...curator.backends.cpu import kernel, part
+from ...curator.backends.cpu import kernel
 from ...curator.columns import Bytes
 from ...curator.stage import Ints
 from .ngrams import Classes, repeated_longer, repeated_pairs, top
 from .padded import Padded, lay_out
 from .segments import repeated_segments, stripped
 from .unicode import Entries, Index, table
+from .vectors import lean
 from .words import Words
 
 GREEDY = 0  # left to right: an n-gram met before counts and is jumped over, any other is remembered
@@ -69,7 +70,7 @@ def _repetitions(padded: Padded, words: Words, index: Index, entries: Entries, s
         _n_grams(padded.data, start, end, style, words, np.uint64(first), np.uint64(behind - first), classes, row)
 
 
-@part
+@lean
 def _segments(
     text: Bytes,
     start: np.uint64,
@@ -92,7 +93,7 @@ def _segments(
         row[PARAGRAPHS + k] = paragraphs[k]
 
 
-@part
+@lean
 def _n_grams(
     text: Bytes,
     start: np.uint64,
@@ -123,7 +124,7 @@ def _n_grams(
                 row[DUPLICATE_GRAMS + 2 * (n - 5) + 1] = _all_chars(words, first, count, np.uint64(n))
 
 
-@part
+@lean
 def _duplicated(words: Words, base: np.uint64, classes: Classes, alive: np.uint64, n: int, how: int) -> np.uint64:
     """Characters of the repeated n-grams, by GREEDY, MARKED, OCCURRENCES or AGAIN."""
     chars, behind = _0, _0
@@ -148,7 +149,7 @@ def _duplicated(words: Words, base: np.uint64, classes: Classes, alive: np.uint6
     return chars
 
 
-@part
+@lean
 def _all_chars(words: Words, first: np.uint64, count: np.uint64, n: np.uint64) -> np.uint64:
     chars = _0
     for i in range(first, first + count - n + _1):
@@ -156,7 +157,7 @@ def _all_chars(words: Words, first: np.uint64, count: np.uint64, n: np.uint64) -
     return chars
 
 
-@part
+@lean
 def _replaced(text: Bytes, i: np.uint64, end: np.uint64, words: Words, first: np.uint64, n: np.uint64) -> np.uint64:
     """Characters that go when the n-gram, single blanks between its words, is replaced by nothing wherever text[i:end] has it."""
     found = _0
@@ -168,7 +169,7 @@ def _replaced(text: Bytes, i: np.uint64, end: np.uint64, words: Words, first: np
     return found * (np.uint64(words.chars[first + n] - words.chars[first]) + n - _1)
 
 
-@part
+@lean
 def _behind(text: Bytes, i: np.uint64, end: np.uint64, words: Words, first: np.uint64, n: np.uint64) -> np.uint64:
     """The place behind the n-gram where it stands at text[i], else i."""
     j = i

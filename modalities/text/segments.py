@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...curator.backends.cpu import part
 from ...curator.columns import Bytes
 from .ngrams import Classes, find, mix, table_for
-from .tokens import bytes_below, load8
+from .tokens import bytes_below
 from .unicode import SPACE, Entries, Index, decode, entry
+from .vectors import lean
+from .windows import number_at
 
 RUNS, EACH, NOT_BLANK, STRIPPED = range(4)
 
@@ -40,13 +41,13 @@ class Repeated(NamedTuple):
     copied_chars: np.uint64
 
 
-@part
+@lean
 def hash_and_count(text: Bytes, start: np.uint64, end: np.uint64) -> tuple[np.uint64, np.uint64]:
     """(hash of text[start:end], never 0; its code points). Reads up to seven bytes behind."""
     chars = end - start
     state = chars * _START
     for i in range(start, end, _8):
-        word = load8(text, i)
+        word = number_at(text, i)
         if end - i < _8:
             word &= (_1 << (_8 * (end - i))) - _1
         state = (state ^ word) * _MIX
@@ -57,11 +58,11 @@ def hash_and_count(text: Bytes, start: np.uint64, end: np.uint64) -> tuple[np.ui
     return mix(state, _1), chars
 
 
-@part
+@lean
 def find_line_feed(text: Bytes, i: np.uint64, end: np.uint64) -> np.uint64:
     """The first line feed in text[i:end], else `end`."""
     while i < end:
-        other = load8(text, i) ^ _LINE_FEEDS
+        other = number_at(text, i) ^ _LINE_FEEDS
         feeds = (other - _ONES) & ~other & _HIGH  # exact for the first one, all that is asked
         if feeds:
             _, below = bytes_below(feeds)
@@ -70,14 +71,14 @@ def find_line_feed(text: Bytes, i: np.uint64, end: np.uint64) -> np.uint64:
     return end
 
 
-@part
+@lean
 def is_space(text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries) -> tuple[bool, np.uint64]:
     """(whether the character at text[i] is white space, its bytes)."""
     code, length = (np.uint32(text[i]), _1) if text[i] < 0x80 else decode(text, i, end)
     return entry(code, index, entries) & SPACE != 0, length
 
 
-@part
+@lean
 def stripped(text: Bytes, start: np.uint64, end: np.uint64, index: Index, entries: Entries) -> tuple[np.uint64, np.uint64]:
     """(start, end) of text[start:end] without white space around it; equal where there is nothing else."""
     while start < end:
@@ -96,7 +97,7 @@ def stripped(text: Bytes, start: np.uint64, end: np.uint64, index: Index, entrie
     return start, end
 
 
-@part
+@lean
 def repeated_segments(
     text: Bytes,
     start: np.uint64,
@@ -143,7 +144,7 @@ def repeated_segments(
         start = behind
 
 
-@part
+@lean
 def _separator(text: Bytes, i: np.uint64, end: np.uint64, feeds: np.uint64, whole_run: bool) -> tuple[np.uint64, np.uint64]:
     """Where the separator at or behind text[i] begins, and the place behind it; (end, end) where there is none."""
     while True:

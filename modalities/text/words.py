@@ -12,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...curator.backends.cpu import kernel, part, scratch, trailing_zeros
+from ...curator.backends.cpu import kernel, scratch, trailing_zeros
 from ...curator.columns import Bytes
 from ...curator.stage import Ints
-from .tokens import bytes_below, load8
 from .unicode import LETTER, NUMERIC, RUN, SOLO, SPACE, Entries, Index, decode, entry
+from .vectors import lean
+from .windows import beyond_ascii_at, blanks_at, digits_at, letters_at, number_at
 
 TOKENS = 0  # words as in text.quality.gopher, and every symbol outside of them; dots in a row are one
 SPLIT = 1  # str.split(): what stands between white space
@@ -32,13 +33,7 @@ Places = npt.NDArray[np.uint32]
 _0, _1, _2, _7, _8, _16, _56, _64 = (np.uint64(k) for k in (0, 1, 2, 7, 8, 16, 56, 64))
 _29, _32 = np.uint64(29), np.uint64(32)
 _ONES, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
-_ALL, _GATHER, _WINDOW = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0x0102040810204080), np.uint64(1 << 16)
-_SMALL = np.uint64(0x2020202020202020)
-_AT_LEAST_A = np.uint64((0x80 - ord("a")) * 0x0101010101010101)
-_ABOVE_Z = np.uint64((0x7F - ord("z")) * 0x0101010101010101)
-_AT_LEAST_0 = np.uint64((0x80 - ord("0")) * 0x0101010101010101)
-_ABOVE_9 = np.uint64((0x7F - ord("9")) * 0x0101010101010101)
-_ABOVE_BLANK = np.uint64((0x7F - ord(" ")) * 0x0101010101010101)
+_ALL, _WINDOW = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(1 << 16)
 _MIX, _END, _START = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0x243F6A8885A308D3)
 _BLANK, _DOT, _UNDERSCORE = (ord(c) for c in " ._")
 
@@ -86,37 +81,33 @@ def _find_all(data: Bytes, start: Ints, size: Ints, mode: int, index: Index, ent
         words.offsets[d + 1] = count
 
 
-@part
+@lean
 def _find(
     text: Bytes, i: np.uint64, end: np.uint64, mode: int, index: Index, entries: Entries, words: Words, count: np.uint64
 ) -> np.uint64:
     """Append the words of text[i:end]; returns the new count."""
     while i < end:
-        a, b = load8(text, i), load8(text, i + _8)
-        length = trailing_zeros(_bits(_blank(a)) | _bits(_blank(b)) << _8 | _WINDOW)
+        length = trailing_zeros(blanks_at(text, i) | _WINDOW)
         if length == _0 and _ends_word(text[i]):
             i += _1
             continue
-        inside = _ALL >> ((_64 - length) & np.uint64(63))
-        letters, alnum = _bits(_letters(a)) | _bits(_letters(b)) << _8, _bits(_digits(a)) | _bits(_digits(b)) << _8
-        letters &= inside
+        inside = (_1 << length) - _1
+        letters, alnum, high = letters_at(text, i) & inside, digits_at(text, i) & inside, beyond_ascii_at(text, i) & inside
         symbols = ~(letters | alnum) & inside
-        high = (_bits(a & _HIGH) | _bits(b & _HIGH) << _8) & inside
         tail = _0 if mode == SPLIT else symbols >> (length - _1) & _1
         if length % _16 == _0 or high or not _ends_word(text[i + length]) or _is_odd(mode, symbols, tail, length):
             i, count = _run(text, i, end, mode, index, entries, words, count)
             continue
         kind = np.uint8((symbols != inside) * WORD | (letters != _0) * LETTERS)
         if length > tail:
-            count = _push_short(words, count, i, a, b, length - tail, kind)
+            count = _push_short(text, i, length - tail, kind, words, count)
         if tail and mode in (TOKENS, WORDPUNCT):
-            last = np.uint64(text[i + length - _1])
-            count = _push_short(words, count, i + length - _1, last, _0, _1, np.uint8(0))
+            count = _push_short(text, i + length - _1, _1, np.uint8(0), words, count)
         i += length + _1
     return count
 
 
-@part
+@lean
 def _is_odd(mode: int, symbols: np.uint64, tail: np.uint64, length: np.uint64) -> bool:
     """Whether ASCII without white space is anything but one word with at most one symbol behind it."""
     if mode == SPLIT:
@@ -127,59 +118,44 @@ def _is_odd(mode: int, symbols: np.uint64, tail: np.uint64, length: np.uint64) -
     return bool(inner | tail)  # an underscore may be part of the word
 
 
-@part
-def _bits(marks: np.uint64) -> np.uint64:
-    """The high bits of eight bytes as the low eight bits, the first byte lowest."""
-    return ((marks >> _7) * _GATHER) >> _56
-
-
-@part
-def _blank(word: np.uint64) -> np.uint64:
-    """The high bit of every byte up to 0x20: white space, or a control character."""
-    return ~((word & ~_HIGH) + _ABOVE_BLANK) & ~word & _HIGH
-
-
-@part
+@lean
 def _ends_word(byte: np.uint8) -> bool:
     """Whether a byte up to 0x20 is white space; the other ones are in hardly any text."""
     return bool(byte == _BLANK or (byte >= 0x09 and byte <= 0x0D) or (byte >= 0x1C and byte < _BLANK))
 
 
-@part
-def _letters(word: np.uint64) -> np.uint64:
-    """The high bit of every byte that is an ASCII letter."""
-    small = word & ~_HIGH | _SMALL
-    return (small + _AT_LEAST_A) & ~(small + _ABOVE_Z) & ~word & _HIGH
-
-
-@part
-def _digits(word: np.uint64) -> np.uint64:
-    """The high bit of every byte that is an ASCII digit."""
-    plain = word & ~_HIGH
-    return (plain + _AT_LEAST_0) & ~(plain + _ABOVE_9) & ~word & _HIGH
-
-
 # ----------------------------------------------------------------------------------------------- appending words
 
 
-@part
+@lean
 def _step(state: np.uint64, word: np.uint64) -> np.uint64:
     state = (state ^ word) * _MIX
     return state ^ (state >> _29)
 
 
-@part
+@lean
 def _finish(state: np.uint64) -> np.uint64:
     state *= _END
     return state ^ (state >> _32)
 
 
-@part
-def _push_short(words: Words, count: np.uint64, i: np.uint64, a: np.uint64, b: np.uint64, length: np.uint64, kind: np.uint8) -> np.uint64:
-    """Append an ASCII word of 1 to 15 bytes that `a` and `b` begin with."""
-    first = min(length, _8)
-    state = _step(length * _START, a & (_ALL >> (_64 - _8 * first)))
-    longer = _step(state, b & ((_1 << (_8 * (length & _7))) - _1))
+@lean
+def _mask(size: np.uint64) -> np.uint64:
+    """One bits for the first `size` of eight bytes."""
+    return _ALL >> (_64 - _8 * size) if size else _0
+
+
+@lean
+def _tails(word: np.uint64) -> np.uint64:
+    """How many of eight bytes are 10xxxxxx: not the first of a character."""
+    return (((word & (~word << _1) & _HIGH) >> _7) * _ONES) >> _56
+
+
+@lean
+def _push_short(text: Bytes, i: np.uint64, length: np.uint64, kind: np.uint8, words: Words, count: np.uint64) -> np.uint64:
+    """Append an ASCII word of 1 to 15 bytes."""
+    state = _step(length * _START, number_at(text, i) & _mask(min(length, _8)))
+    longer = _step(state, number_at(text, i + _8) & ((_1 << (_8 * (length & _7))) - _1))
     words.hashes[count] = _finish(longer if length > _8 else state)
     words.place[count] = np.uint32(i)
     words.end[count] = np.uint32(i + length)
@@ -188,19 +164,18 @@ def _push_short(words: Words, count: np.uint64, i: np.uint64, a: np.uint64, b: n
     return count + _1
 
 
-@part
+@lean
 def _push(text: Bytes, first: np.uint64, behind: np.uint64, kind: np.int32, words: Words, count: np.uint64) -> np.uint64:
     """Append text[first:behind], the properties of whose characters make up `kind`; a length hashed first tells NULs from padding."""
     size = behind - first
-    state, chars = size * _START, size
-    for k in range(_0, size, _8):
-        word = load8(text, first + k)
-        if size - k < _8:
-            word &= (_1 << (_8 * (size - k))) - _1
+    a, b = number_at(text, first) & _mask(min(size, _8)), number_at(text, first + _8) & _mask(min(max(size, _8), _16) - _8)
+    state = _step(size * _START, a)
+    state = _step(state, b) if size > _8 else state
+    chars = size - _tails(a) - _tails(b)
+    for k in range(_16, size, _8):
+        word = number_at(text, first + k) & _mask(min(size - k, _8))
         state = _step(state, word)
-        if word & _HIGH:
-            tails = word & (~word << _1) & _HIGH  # bytes 10xxxxxx: not the first of a character
-            chars -= ((tails >> _7) * _ONES) >> _56
+        chars -= _tails(word)
     words.hashes[count] = _finish(state)
     words.place[count] = np.uint32(first)
     words.end[count] = np.uint32(behind)
@@ -212,7 +187,7 @@ def _push(text: Bytes, first: np.uint64, behind: np.uint64, kind: np.int32, word
 # ----------------------------------------------------------------------------------- what is not short plain ASCII
 
 
-@part
+@lean
 def _character(text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries) -> tuple[np.uint32, np.int32, np.uint64]:
     """(code point, properties, bytes) of the character at text[i]."""
     if text[i] < 0x80:
@@ -222,7 +197,7 @@ def _character(text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries:
     return code, entry(code, index, entries), length
 
 
-@part
+@lean
 def _run(
     text: Bytes, i: np.uint64, end: np.uint64, mode: int, index: Index, entries: Entries, words: Words, count: np.uint64
 ) -> tuple[np.uint64, np.uint64]:
@@ -247,24 +222,23 @@ def _run(
     return i + (length if i < end else _0), count
 
 
-@part
+@lean
 def is_alnum(byte: np.uint8) -> bool:
     """Whether a byte is an ASCII letter or digit."""
     small = byte | 0x20
     return bool((small >= 0x61 and small <= 0x7A) or (byte >= 0x30 and byte <= 0x39))
 
 
-@part
+@lean
 def _token_run(
     text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries, words: Words, count: np.uint64
 ) -> tuple[np.uint64, np.uint64]:
     open_, first, behind, kind, length = False, i, i, np.int32(0), _0  # the word from `first` to behind its last letter so far
     while i < end:
         if is_alnum(text[i]):
-            word = load8(text, i)
-            letters = _letters(word)
-            below, length = bytes_below(~(letters | _digits(word)) & _HIGH)
-            length = min(length, end - i)
+            letters = letters_at(text, i)
+            length = min(trailing_zeros(~(letters | digits_at(text, i))), end - i)
+            below = (_1 << length) - _1
             first, kind = (first, kind) if open_ else (i, np.int32(0))
             open_, kind = True, kind | RUN | (LETTER if letters & below else 0)
             i += length
@@ -287,7 +261,7 @@ def _token_run(
     return i + (length if i < end else _0), count
 
 
-@part
+@lean
 def _dots(text: Bytes, i: np.uint64, end: np.uint64) -> np.uint64:
     """The number of dots in a row at text[i]."""
     behind = i
@@ -296,7 +270,7 @@ def _dots(text: Bytes, i: np.uint64, end: np.uint64) -> np.uint64:
     return behind - i
 
 
-@part
+@lean
 def _close(
     text: Bytes, open_: bool, first: np.uint64, behind: np.uint64, end: np.uint64, kind: np.int32, words: Words, count: np.uint64
 ) -> np.uint64:
@@ -315,7 +289,7 @@ def _close(
     return count
 
 
-@part
+@lean
 def _segment_run(
     text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries, words: Words, count: np.uint64
 ) -> tuple[np.uint64, np.uint64]:
@@ -345,7 +319,7 @@ def _segment_run(
     return i + (length if i < end else _0), count
 
 
-@part
+@lean
 def _is_between(code: np.uint32, before: np.int32, behind: np.int32) -> bool:
     """Whether a mark joins what stands on its two sides (WB6, WB7, WB11 and WB12)."""
     either = code == 0x27 or code == 0x2E or code == 0x2019
