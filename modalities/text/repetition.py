@@ -2,7 +2,8 @@
 
 The paper leaves open what a word is, what a repeated n-gram's characters are and what they are divided by; published
 data sets rest on one reading each, so a recipe names it. On `the cat sat on the mat the cat sat on the mat` the share
-of characters in repeated 5-grams is .31, .49, .50 or 1.
+of characters in repeated 5-grams is .31, .49, .50 or 1. Of 623 English pages of manuals that were not looked at while words were
+defined, 97.6 % get datatrove 0.10.1's verdict (99.0 % of the 700 that were).
 """
 
 from __future__ import annotations
@@ -105,12 +106,12 @@ _CHARS_DOC = (
 class Repetition(Filter):
     """Gopher's rules on repetition.
 
-    Words by variant: datatrove: those of text.quality.gopher and every symbol outside of them, dots in a row being one, in
-    place of spaCy's tokens. dclm: what lies between Unicode's word boundaries and begins with a letter or number, without
-    their tables. dolma, nemo: what stands between white space. rpv2: the same, after ASCII punctuation is taken out and
-    the text is lower-cased and decomposed (NFD). A Han, Kana, Thai, Lao, Khmer or Myanmar character is a word of its own for
-    datatrove and dclm. n-grams are compared word by word, by 64-bit hashes (datatrove joins the words of its 5- to 10-grams without
-    spaces, so that `ab c` equals `a bc` there); of equally frequent ones the first counts (nemo draws one).
+    Words by variant: datatrove: words and symbols of text.quality.gopher, in place of spaCy's tokens. dclm: what lies between
+    Unicode's word boundaries and begins with a letter or number, without their tables. dolma, nemo: what stands between white
+    space. rpv2: the same, after ASCII punctuation is taken out and the text is lower-cased and decomposed (NFD). A Han, Kana, Thai,
+    Lao, Khmer or Myanmar character is a word of its own for datatrove and dclm. n-grams are compared word by word, by 64-bit hashes
+    (datatrove joins the words of its 5- to 10-grams without spaces, so that `ab c` equals `a bc` there); of equally frequent ones
+    the first counts (nemo draws one).
     """
 
     name: ClassVar[str] = "text.quality.repetition"

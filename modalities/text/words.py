@@ -15,11 +15,11 @@ import numpy.typing as npt
 from ...curator.backends.cpu import kernel, scratch, trailing_zeros
 from ...curator.columns import Bytes
 from ...curator.stage import Ints
-from .unicode import LETTER, NUMERIC, RUN, SOLO, SPACE, Entries, Index, decode, entry
+from .unicode import LETTER, NUMERIC, RUN, SOLO, SPACE, UPPER, Entries, Index, decode, entry
 from .vectors import lean
 from .windows import beyond_ascii_at, blanks_at, digits_at, letters_at, number_at
 
-TOKENS = 0  # words as in text.quality.gopher, and every symbol outside of them; dots in a row are one
+TOKENS = 0  # words and symbols as text.quality.gopher defines them, after spaCy's English rules
 SPLIT = 1  # str.split(): what stands between white space
 SEGMENTS = 2  # what lies between Unicode's word boundaries (UAX 29) and begins with a letter or number
 WORDPUNCT = 3  # NLTK's WordPunct: \w+ or [^\w\s]+
@@ -35,7 +35,8 @@ _29, _32 = np.uint64(29), np.uint64(32)
 _ONES, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _ALL, _WINDOW = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(1 << 16)
 _MIX, _END, _START = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0x243F6A8885A308D3)
-_BLANK, _DOT, _UNDERSCORE = (ord(c) for c in " ._")
+_BLANK, _UNDERSCORE = ord(" "), ord("_")
+_ROWS = tuple(ord(c) for c in ".-=~+|^/\\@")
 
 
 class Words(NamedTuple):
@@ -113,9 +114,7 @@ def _is_odd(mode: int, symbols: np.uint64, tail: np.uint64, length: np.uint64) -
     if mode == SPLIT:
         return False
     inner = symbols ^ tail << (length - _1)
-    if mode == TOKENS:  # symbols between letters belong to the word
-        return bool((inner & _1 | inner << _1 >> (length - _1) & tail) != _0)
-    return bool(inner | tail)  # an underscore may be part of the word
+    return bool(inner | (_0 if mode == TOKENS else tail))  # an underscore may be part of the word
 
 
 @lean
@@ -233,40 +232,68 @@ def is_alnum(byte: np.uint8) -> bool:
 def _token_run(
     text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries, words: Words, count: np.uint64
 ) -> tuple[np.uint64, np.uint64]:
-    open_, first, behind, kind, length = False, i, i, np.int32(0), _0  # the word from `first` to behind its last letter so far
+    open_, first, behind, kind, last, length = False, i, i, np.int32(0), np.int32(0), _0  # the word up to behind its last letter so far
     while i < end:
         if is_alnum(text[i]):
             letters = letters_at(text, i)
             length = min(trailing_zeros(~(letters | digits_at(text, i))), end - i)
-            below = (_1 << length) - _1
+            found = np.int32(RUN | (LETTER if letters & ((_1 << length) - _1) else 0))
             first, kind = (first, kind) if open_ else (i, np.int32(0))
-            open_, kind = True, kind | RUN | (LETTER if letters & below else 0)
+            last = _ascii_kind(text[i + length - _1])
+            open_, kind, behind = True, kind | found, i + length
             i += length
-            behind = i
             continue
         code, found, length = _character(text, i, end, index, entries)
         if found & SPACE:
             break
         if found & RUN:
             first, kind = (first, kind) if open_ else (i, np.int32(0))
-            open_, kind, behind = True, kind | found, i + length
+            open_, kind, last, behind = True, kind | found, found, i + length
         elif found & SOLO:
             count = _close(text, open_, first, behind, i, kind, words, count)
             count, open_ = _push(text, i, i + length, found, words, count), False
-        elif not open_:
-            length = _dots(text, i, end) if code == _DOT else length
-            count = _push(text, i, i + length, np.int32(0), words, count)
+        else:
+            length = _in_a_row(text, i, end) if code < 0x80 else length
+            if open_ and behind == i and _divides(text, i, i + length, end, code, last, index, entries):
+                count, open_ = _close(text, open_, first, behind, i, kind, words, count), False
+            if not open_:
+                count = _push(text, i, i + length, np.int32(0), words, count)
         i += length
     count = _close(text, open_, first, behind, i, kind, words, count)
     return i + (length if i < end else _0), count
 
 
 @lean
-def _dots(text: Bytes, i: np.uint64, end: np.uint64) -> np.uint64:
-    """The number of dots in a row at text[i]."""
-    behind = i
-    while behind < end and text[behind] == _DOT:
-        behind += _1
+def _ascii_kind(byte: np.uint8) -> np.int32:
+    """The properties of an ASCII letter or digit."""
+    return np.int32(RUN | (NUMERIC if byte <= 0x39 else LETTER | (UPPER if byte <= 0x5A else 0)))
+
+
+@lean
+def _divides(
+    text: Bytes, i: np.uint64, behind: np.uint64, end: np.uint64, code: np.uint32, last: np.int32, index: Index, entries: Entries
+) -> bool:
+    """Whether symbols inside what would be one word are where spaCy's English rules divide it."""
+    following = np.int32(0)
+    if behind < end:
+        _, following, _ = _character(text, behind, end, index, entries)
+    letters, numbers = last & following & LETTER, last & following & NUMERIC
+    if code == 0x2D or code == 0x7E or code == 0x2013 or code == 0x2014 or code == 0x2C:  # - ~ – — ,
+        return bool(letters or (code == 0x2D and numbers))
+    if code == 0x3A or code == 0x2F or (code >= 0x3C and code <= 0x3E):  # : / < = >
+        return bool(last & (LETTER | NUMERIC) and following & LETTER)
+    if code == 0x2E:  # the end of a sentence without a blank
+        return bool(behind - i > _1 or (letters and not last & UPPER and following & UPPER))
+    return bool(code == 0x2026 or (numbers and (code == 0x2A or code == 0x2B or code == 0x5E)))  # … * + ^
+
+
+@lean
+def _in_a_row(text: Bytes, i: np.uint64, end: np.uint64) -> np.uint64:
+    """How many equal symbols at text[i] are one token: several for those that draw lines and leaders."""
+    symbol, behind = text[i], i + _1
+    if symbol in _ROWS:
+        while behind < end and text[behind] == symbol:
+            behind += _1
     return behind - i
 
 
@@ -280,10 +307,10 @@ def _close(
     count = _push(text, first, behind, kind, words, count)
     while behind < end:
         length = _1
-        if text[behind] == _DOT:
-            length = _dots(text, behind, end)
-        elif text[behind] >= 0x80:
+        if text[behind] >= 0x80:
             _, length = decode(text, behind, end)
+        else:
+            length = _in_a_row(text, behind, end)
         count = _push(text, behind, behind + length, np.int32(0), words, count)
         behind += length
     return count

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pytest
 from d4a.curator.stage import Judgement
 from d4a.modalities.text.gopher import GopherOptions, GopherQuality
-from d4a.modalities.text.unicode import LETTER, RUN, SOLO, SPACE, table
+from d4a.modalities.text.unicode import LETTER
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from words_by_hand import is_word, properties, tokens
 
 A = "The cat sat on the mat. The cat sat on the mat!"
 B = "# NASA and ESA say 42...\nplain line…\nlast one {x}\n"
@@ -23,27 +24,11 @@ L = "dup line\ndup line\nunique\n\n- b1\n* b2\nends…\nends..."
 STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
 
 
-def properties(char: str) -> int:
-    index, entries = table()
-    code = ord(char)
-    return int(entries[int(index[code >> 7]) * 128 + (code & 127)])
-
-
 def words_and_symbols(text: str) -> tuple[list[str], int]:
     """The words of a text and the number of its symbols, by the definition."""
-    words, symbols, held = [], 0, ""  # held: the run since the last white space or solo character
-    for char in text + " ":
-        kind = properties(char)
-        if not kind & (SPACE | SOLO):
-            held += char
-            continue
-        places = [k for k, c in enumerate(held) if properties(c) & RUN] or [len(held)]
-        word, outside = held[places[0] : places[-1] + 1], [held[: places[0]], held[places[-1] + 1 :]]
-        symbols += sum(c != "." or part[k - 1 : k] != "." for part in outside for k, c in enumerate(part))
-        words += [word] if word else []
-        words += [char] if kind & SOLO else []
-        held = ""
-    return words, symbols
+    found = tokens(text)
+    words = [token for token in found if is_word(token)]
+    return words, len(found) - len(words)
 
 
 def ratio(part: float, whole: int) -> float | None:
@@ -126,9 +111,10 @@ def judge(text: str, **options: float | None) -> str:
 
 SPACES = ["\n", "\r\n", "\r", " ", "\t", "\x0b", "\x0c", "\x1c", "\x1f", "\x85", "\u2028", "\u2029", "\u3000", "\u200b"]
 SYMBOLS = ["...", "…", ".", "#", "- ", "• ", "_", "😀"]
-WORDS = ["the ", "that", " with ", "be", "and\n", "Have", "12", "汉字", "ไทย", "é", "Ж", "don't", "a-b"]
+WORDS = ["the ", "that", " with ", "be", "and\n", "Have", "12", "汉字", "ไทย", "é", "Ж", "don't"]
+DIVIDED = ["a-b", "x/y", "1-2", "a.B", "p=q", "c,d", "--"]
 PIECES = st.one_of(
-    *(st.sampled_from(pieces) for pieces in (SPACES, SYMBOLS, WORDS)),
+    *(st.sampled_from(pieces) for pieces in (SPACES, SYMBOLS, WORDS, DIVIDED)),
     st.text(st.characters(codec="utf-8"), max_size=3),
     st.text("abcdefghij", min_size=5, max_size=20),
 )
@@ -256,6 +242,6 @@ def test_null_text_is_measured_as_empty_and_slices_are_read_where_they_are() -> 
 
 
 def test_long_words_and_numbers_add_up_at_every_alignment() -> None:
-    texts = [" " * k + "abcdefgh1" * n + "-" * (k % 3) + "9.b" for k in range(9) for n in range(5)]
+    texts = [" " * k + "abcdefgh1" * n + "'" * (k % 3) + "9.b" for k in range(9) for n in range(5)]
     assert measure(*texts).to_pylist() == [by_hand(text) for text in texts]
     assert np.all(np.array(measure(*texts)["words"]) == 1)

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pytest
 from d4a.curator.errors import D4AError
 from d4a.modalities.text.repetition import Repetition, RepetitionOptions
-from d4a.modalities.text.unicode import LETTER, NUMERIC, RUN, SOLO, SPACE, table
+from d4a.modalities.text.unicode import LETTER, NUMERIC, RUN, SOLO, SPACE
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from words_by_hand import properties, tokens
 
 N = "the cat sat on the mat the cat sat on the mat"
 T = "a b a b cc dd cc dd"
@@ -58,32 +59,8 @@ def test_known_answers_of_the_reference_implementations(variant: str, text: str,
 # ---------------------------------------------------------------------------------- the definitions, in plain Python
 
 
-def properties(char: str) -> int:
-    index, entries = table()
-    return int(entries[int(index[ord(char) >> 7]) * 128 + (ord(char) & 127)])
-
-
 def runs(text: str) -> list[str]:
     return "".join(" " if properties(c) & SPACE else c for c in text).split(" ")
-
-
-def tokens(text: str) -> list[str]:
-    found: list[str] = []
-    held = ""
-    for char in text + " ":
-        if not properties(char) & (SPACE | SOLO):
-            held += char
-            continue
-        places = [k for k, c in enumerate(held) if properties(c) & RUN] or [len(held)]
-        word = held[places[0] : places[-1] + 1]
-        found += [*symbols(held[: places[0]]), *([word] if word else []), *symbols(held[places[-1] + 1 :])]
-        found += [char] if properties(char) & SOLO else []
-        held = ""
-    return found
-
-
-def symbols(text: str) -> list[str]:
-    return re.findall(r"\.+|[^.]", text, re.DOTALL)
 
 
 def segments(text: str) -> list[str]:
@@ -204,7 +181,28 @@ def by_hand(variant: str, text: str) -> dict[str, float | None]:
 PIECES = st.one_of(
     st.sampled_from(["\n", "\n\n", "\n\n\n", " ", "\t", "\x1c", "\u2028", "\u3000", "a\n", "b b\n", "  x\n", "\x00", "\x0b"]),
     st.sampled_from(
-        ["a ", "b ", "a b c d e f ", "the cat sat on the mat ", "don't ", "e.g. ", "(x) ", "...", ". ", "1,000 ", "_a", "a_", "`", "@"]
+        [
+            "a ",
+            "b ",
+            "a b c d e f ",
+            "the cat sat on the mat ",
+            "don't ",
+            "e.g. ",
+            "(x) ",
+            "...",
+            ". ",
+            "1,000 ",
+            "_a",
+            "a_",
+            "`",
+            "@",
+            "a-b",
+            "==",
+            "1-2 ",
+            "p=q ",
+            "aB.Cd ",
+            "x..y",
+        ]
     ),
     st.sampled_from(["汉字汉字", "ไทย", "ж", "Ёлка ", "É", "e\u0301", "😀", "internationalisation ", "a-b-c-d-e-f-g-h-i-j-k "]),
     st.text(st.characters(codec="utf-8"), max_size=3),
