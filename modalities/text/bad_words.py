@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...curator.backends.cpu import kernel, read_only
+from ...curator.backends.cpu import read_only
 from ...curator.columns import Bytes, Offsets, buffers
 from ...curator.stage import Ints
 from .unicode import CASE_SHIFT, LETTER, NUMERIC, SPACE, Entries, Index, decode, entry, table
-from .vectors import lean
+from .vectors import lean, lean_kernel
 
 Tree = npt.NDArray[np.int32]
 BYTE, CHILD, SIBLING, ENDS = range(4)
@@ -74,7 +74,7 @@ def count_listed(texts: pa.Array, words: Tree, flank: int, edges: bool) -> Ints:
     return counts
 
 
-@kernel
+@lean_kernel
 def _count(data: Bytes, offsets: Offsets, words: Tree, flank: int, edges: bool, index: Index, entries: Entries, counts: Ints) -> None:
     for d in range(offsets.size - 1):
         i, end = np.uint64(offsets[d]), np.uint64(offsets[d + 1])

@@ -31,6 +31,8 @@ END = np.uint64(7)  # ends a sentence
 NAMED = np.uint64(8)  # letter or number (str.isalnum)
 KINDS = np.uint64(9)
 
+ONLY_LINE_FEEDS = np.bool_(False)  # see `mark`
+
 SLACK = 192  # bytes behind a text that vector reads may touch, with room for its line end
 
 _0, _1, _2, _3, _6, _63, _64 = (np.uint64(k) for k in (0, 1, 2, 3, 6, 63, 64))
@@ -99,7 +101,7 @@ def is_end(code: np.uint32, properties: np.int32) -> bool:
 
 
 @lean
-def mark(page: Page, i: np.uint64, end: np.uint64, all_breaks: bool) -> None:
+def mark(page: Page, i: np.uint64, end: np.uint64, all_breaks: bool | np.bool_) -> None:
     """Write the bitmaps of page.text[i:end]; i is a multiple of 64. text[end] becomes a line end, marked too.
 
     all_breaks  lines end as for str.splitlines, else with U+000A only

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ...curator.backends.cpu import kernel, read_only
+from ...curator.backends.cpu import read_only
 from ...curator.columns import Bytes, Offsets, buffers
 from ...curator.stage import Ints
 from .bitmaps import (
@@ -38,7 +38,7 @@ from .bitmaps import (
 from .edited import strings
 from .phrases import occurrences, phrases
 from .unicode import decode
-from .vectors import copy, equal, lean, letter, ones, paste
+from .vectors import copy, equal, inlined, lean, lean_kernel, letter, ones, paste
 
 NO_END, FEW_WORDS, LONG_WORD, JAVASCRIPT, POLICY, SENTENCES, LOREM, CURLY, CHARS = (np.int64(k) for k in range(9))
 STAYS, BLANK = np.int64(9), np.int64(10)
@@ -117,7 +117,7 @@ class _State(NamedTuple):
     first: bool
 
 
-@kernel
+@lean_kernel
 def _filter(data: Bytes, offsets: Offsets, rules: LineRules, page: Page, out: Bytes, bounds: Offsets, counts: Ints) -> None:
     o = _0
     for d in range(offsets.size - 1):
@@ -138,7 +138,7 @@ def _filter(data: Bytes, offsets: Offsets, rules: LineRules, page: Page, out: By
         bounds[d + 1] = o
 
 
-@lean
+@inlined
 def _lines(page: Page, size: np.uint64, state: _State, rules: LineRules, out: Bytes, counts: Ints, d: int) -> _State:
     """Write the lines that stay, with U+000A between them, up to the end or to a line that was written anew and lacks its bitmaps."""
     i, o, behind, words, first = state

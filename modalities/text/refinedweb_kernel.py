@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ...curator.backends.cpu import kernel, read_only
+from ...curator.backends.cpu import read_only
 from ...curator.columns import Bytes, Offsets, buffers
 from ...curator.stage import Ints
 from .bitmaps import (
@@ -21,6 +21,7 @@ from .bitmaps import (
     KINDS,
     LINE,
     NAMED,
+    ONLY_LINE_FEEDS,
     SLACK,
     TAIL,
     WHITE,
@@ -42,7 +43,7 @@ from .bitmaps import (
 from .edited import strings
 from .phrases import LOOSE, STRICT, match, phrases
 from .unicode import decode
-from .vectors import copy, equal, lean, letter, ones, paste, within
+from .vectors import copy, equal, inlined, lean, lean_kernel, letter, ones, paste, within
 
 CAPITALS, DIGITS, COUNTER, FEW_WORDS, PATTERN, BEFORE, REMOVED, CHARS = (np.int64(k) for k in range(8))
 STAYS, BLANK = np.int64(8), np.int64(9)
@@ -120,13 +121,13 @@ class _State(NamedTuple):
     written: bool
 
 
-@kernel
+@lean_kernel
 def _correct(data: Bytes, offsets: Offsets, rules: Corrections, page: Page, out: Bytes, bounds: Offsets, counts: Ints) -> None:
     o = _0
     for d in range(offsets.size - 1):
         size = np.uint64(offsets[d + 1] - offsets[d])
         copy(data, np.uint64(offsets[d]), size, page.text, _0)
-        mark(page, _0, size, False)
+        mark(page, _0, size, ONLY_LINE_FEEDS)
         counts[d, CHARS] = characters(page.bits, _0, size)
         counts[d, BEFORE] = _words(page, _0, size)
         ends = _outermost(page, size, rules)
@@ -134,12 +135,12 @@ def _correct(data: Bytes, offsets: Offsets, rules: Corrections, page: Page, out:
         while state.i < size:
             state = _lines(page, size, state, rules, ends, out, counts, d)
             if state.behind:
-                mark(page, margin(size), state.behind, False)
+                mark(page, margin(size), state.behind, ONLY_LINE_FEEDS)
         o = state.o
         bounds[d + 1] = o
 
 
-@lean
+@inlined
 def _lines(page: Page, size: np.uint64, state: _State, rules: Corrections, ends: _Ends, out: Bytes, counts: Ints, d: int) -> _State:
     """Write the corrected lines, each with U+000A, up to the end or to a line that was written anew and lacks its bitmaps."""
     i, o, behind, begun, written = state
@@ -201,7 +202,7 @@ def _mostly_capitals(page: Page, i: np.uint64, end: np.uint64, most: float) -> b
     return bool(capitals > 0 and float(capitals) / float(characters(page.bits, i, end)) > most)
 
 
-@lean
+@inlined
 def _outermost(page: Page, size: np.uint64, rules: Corrections) -> _Ends:
     """The lines that are first and last before the rule on digits, and last before the pattern at line ends."""
     first, i = size, _0

@@ -20,16 +20,28 @@ from ...curator.columns import Bytes
 _0, _63, _64 = (np.uint64(k) for k in (0, 63, 64))
 
 
-_LEAN: dict[str, Any] = {"nogil": True, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+# without reference counts on arrays, which take half the time of parts that are called once a line (Numba does not document `_nrt`), and
+# without rewrites of array expressions, of which there are none
+_LEAN = {"nogil": True, "_nrt": False, "no_rewrites": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_njit = cast(Any, numba.njit)
+
+
+def lean_kernel(function: F) -> F:
+    """`cpu.kernel` for a function that allocates nothing, nor do its parts."""
+    try:
+        return cast(F, _njit(cache=True, **_LEAN)(function))
+    except RuntimeError:  # no folder can be written
+        return cast(F, _njit(**_LEAN)(function))
 
 
 def lean(function: F) -> F:
-    """Compile a function that kernels call, and only they, and that allocates nothing: `cpu.part` without reference counts on its arrays.
+    """`cpu.part` for a lean kernel; Python cannot call it."""
+    return cast(F, _njit(no_cpython_wrapper=True, **_LEAN)(function))
 
-    Counts take half the time of parts that are called once a line. Numba does not document `_nrt`, which goes without them; what
-    Python would need to call the function takes a third of the time to compile.
-    """
-    return cast(F, numba.njit(**_LEAN)(function))
+
+def inlined(function: F) -> F:
+    """The same for what has one caller: compiled as its text, else once for itself and again within the caller."""
+    return cast(F, _njit(no_cpython_wrapper=True, inline="always", **_LEAN)(function))
 
 
 _BLOCK = ir.VectorType(ir.IntType(8), 64)
