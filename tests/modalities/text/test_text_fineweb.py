@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from d4a.modalities.text.fineweb import FineWeb, FineWebOptions, count_lines
+from d4a.modalities.text.fineweb import TOKENS, FineWeb, FineWebOptions, count_lines
 from d4a.modalities.text.unicode import RUN, SOLO, SPACE, TERMINAL
 from hypothesis import given, settings
 from hypothesis import strategies as st
