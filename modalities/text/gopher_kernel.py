@@ -170,7 +170,7 @@ def _has_symbol(data: Bytes, place: np.uint64, size: np.uint64) -> bool:
 @lean
 def _is_symbol(data: Bytes, place: np.uint64, size: np.uint64, ends: Bytes) -> bool:
     """Whether a word is one of `ends`, or more than half of its characters are #."""
-    hashes = chars = 0
+    hashes, chars = 0, 0
     for i in range(place, place + size):
         hashes += data[i] == _HASH
         chars += data[i] & 0xC0 != 0x80
@@ -186,14 +186,14 @@ def _median_twice(words: Words, first: np.int64, behind: np.int64, lengths: Plac
     last = np.uint32(lengths.size - 1)
     for k in range(first, behind):
         lengths[min(words.chars[k + 1] - words.chars[k], last)] += np.uint32(1)
-    low, length, seen = np.int64(-1), -1, 0
+    low, length, seen = -1, -1, 0
     while 2 * seen <= count:
         length += 1
         seen += lengths[length]
         low = length if low < 0 and 2 * seen >= count else low
     for k in range(first, behind):
         lengths[min(words.chars[k + 1] - words.chars[k], last)] = 0
-    return low + length
+    return np.int64(low + length)
 
 
 # ------------------------------------------------------------------------------------------------ marks and lines
@@ -217,10 +217,10 @@ def _marks(data: Bytes, start: np.uint64, end: np.uint64, spaced: bool, row: Int
         if found == _HIGH or (dots and found) or found & (found << _8):
             for k in range(_0, _8):
                 if data[i + k] == _DOT:
-                    dots += 1
+                    dots += np.int64(1)
                 else:
                     ellipses += dots // 3
-                    dots = 0
+                    dots = np.int64(0)
         else:
             ellipses += dots // 3
             dots = np.int64(found >> np.uint64(63))

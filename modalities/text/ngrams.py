@@ -63,7 +63,7 @@ class Classes(NamedTuple):
 class Top(NamedTuple):
     """The most frequent n-gram: how often it occurs, its characters (no spaces), and the word at which it first begins."""
 
-    count: np.uint64
+    occurrences: np.uint64
     chars: np.uint64
     first: np.uint64
 
@@ -172,9 +172,9 @@ def top(words: Words, first: np.uint64, classes: Classes, alive: np.uint64, n: i
     best = Top(_1, np.uint64(words.chars[first + np.uint64(n)] - words.chars[first]), _0)
     for k in range(_0, alive):
         i = np.uint64(classes.alive[k])
-        if classes.root[i] != i or classes.size[i] < best.count:
+        if classes.root[i] != i or classes.size[i] < best.occurrences:
             continue
         chars = np.uint64(words.chars[first + i + np.uint64(n)] - words.chars[first + i])
-        if classes.size[i] > best.count or (tie == TIE_LONGEST and chars > best.chars):
+        if classes.size[i] > best.occurrences or (tie == TIE_LONGEST and chars > best.chars):
             best = Top(np.uint64(classes.size[i]), chars, i)
     return best

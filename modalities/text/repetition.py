@@ -150,13 +150,12 @@ class Repetition(Filter):
 def _segment_shares(variant: Variant, rows: Ints) -> Columns:
     found = {}
     for name, first in (("line", LINES), ("paragraph", PARAGRAPHS)):
-        counts = Repeated(*rows[:, first : first + len(Repeated._fields)].T)
-        copied = variant in ("dclm", "dolma")
-        repeated, chars = (counts.copied, counts.copied_chars) if copied else (counts.again, counts.again_chars)
-        whole = {"datatrove": rows[:, TEXT_CHARS], "dolma": np.maximum(rows[:, WORD_CHARS], 1)}.get(variant, counts.all_chars)
+        counts = dict(zip(Repeated._fields, rows[:, first : first + len(Repeated._fields)].T, strict=True))
+        which = "copied" if variant in ("dclm", "dolma") else "again"
+        whole = {"datatrove": rows[:, TEXT_CHARS], "dolma": np.maximum(rows[:, WORD_CHARS], 1)}.get(variant, counts["all_chars"])
         measured = variant != "rpv2" and (variant, name) != ("dolma", "paragraph")
-        found[f"duplicate_{name}s"] = _ratio(repeated, counts.all, measured)
-        found[f"duplicate_{name}_chars"] = _ratio(chars, whole, measured)
+        found[f"duplicate_{name}s"] = _ratio(counts[which], counts["all"], measured)
+        found[f"duplicate_{name}_chars"] = _ratio(counts[f"{which}_chars"], whole, measured)
     return found
 
 

@@ -114,7 +114,7 @@ def _n_grams(
             alive = repeated_longer(words, first, count, classes, alive, n)
         if n < 5:
             best = top(words, first, classes, alive, n, style.tie)
-            row[TOP_GRAMS + 3 * (n - 2)] = best.count
+            row[TOP_GRAMS + 3 * (n - 2)] = best.occurrences
             row[TOP_GRAMS + 3 * (n - 2) + 1] = best.chars
             if style.replace:
                 row[TOP_GRAMS + 3 * (n - 2) + 2] = _replaced(text, start, end, words, first + best.first, np.uint64(n))

@@ -43,7 +43,10 @@ def _compare(of: Callable[[Any, Any], Any]) -> Any:
 
 
 def _number(typing_context: Any, data: Any, i: Any) -> Any:
-    return types.uint64(data, types.uint64), lambda context, builder, signature, args: _load(context, builder, signature, args, ir.IntType(64))
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _load(context, builder, signature, args, ir.IntType(64))
+
+    return types.uint64(data, types.uint64), generate
 
 
 number_at = cast(Any, intrinsic(_number))  # (data, i): data[i:i + 8] as one number, the first byte lowest
