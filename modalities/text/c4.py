@@ -22,29 +22,32 @@ from .bad_words import FLANK_NOT_A_TO_Z, FLANK_NOT_WORD, FLANK_WHITE, Tree, coun
 from .c4_kernel import CHARS, LineRules, filter_lines
 from .edited import edited
 
-Count = Annotated[int, Field(ge=0)] | Literal[False] | None
+Count = Annotated[int, Field(ge=0)] | Literal["off"] | None
 
-# What an option is where a recipe says null. False: off.
+# what an option is where a recipe says null
 _LINES = {"terminal_punctuation": True, "remove_citations": True, "max_word_chars": 1000, "javascript": True, "policy": True}
-_PAGES = {"max_chars": False, "max_javascript": False, "max_lorem_ipsum": 0, "max_curly_brackets": 0, "max_bad_words": 0}
+_PAGES = {"max_chars": "off", "max_javascript": "off", "max_lorem_ipsum": 0, "max_curly_brackets": 0, "max_bad_words": 0}
 VARIANTS: dict[str, dict[str, Any]] = {
     "c4": {**_LINES, **_PAGES, "min_words_per_line": 5, "min_sentences": 3, "max_chars": 190_000},
     "datatrove": {**_LINES, **_PAGES, "min_words_per_line": 3, "min_sentences": 5},
     "dolma": {
-        **dict.fromkeys(_LINES, False),
         **_PAGES,
         "terminal_punctuation": True,
+        "remove_citations": False,
+        "max_word_chars": "off",
+        "javascript": False,
+        "policy": False,
         "min_words_per_line": 3,
-        "min_sentences": False,
+        "min_sentences": "off",
         "max_javascript": 0,
     },
 }
-_COUNTS = ("min_words_per_line", "max_word_chars", "min_sentences", *_PAGES)  # options that are a number or false
-_OFF = "null: the variant's; false: rule off"
+_COUNTS = ("min_words_per_line", "max_word_chars", "min_sentences", *_PAGES)  # options that are a number or off
+_OFF = "null: the variant's; off: no such rule"
 
 
 class C4Options(Options):
-    """Options of text.quality.c4; null takes the variant's value, false switches a rule off."""
+    """Options of text.quality.c4; null takes the variant's value, false or off switches a rule off."""
 
     variant: Literal["c4", "datatrove", "dolma"] = measure(
         "c4",
@@ -96,7 +99,7 @@ class C4Options(Options):
         if variant is None:
             return given  # what is wrong is said by the field
         filled = {**given, **{name: value for name, value in variant.items() if given.get(name) is None}}
-        return {name: None if value is False and name in _COUNTS else value for name, value in filled.items()}
+        return {name: None if value == "off" and name in _COUNTS else value for name, value in filled.items()}
 
     @model_validator(mode="after")
     def _dolma_leaves_lines_as_they_are(self) -> Self:
@@ -106,7 +109,7 @@ class C4Options(Options):
 
     @field_serializer(*_COUNTS)
     def _write_off(self, value: Count) -> Count:
-        return False if value is None else value
+        return "off" if value is None else value
 
     def of_kind(self, kind: str) -> dict[str, Any]:
         """As ever, but a word list is its file's name: its digest says what is in it, and no key holds a folder."""
@@ -225,11 +228,16 @@ class C4(Transform):
             ellipsis=not dolma,
             citations=bool(options.remove_citations),
             words_first=datatrove,
-            min_words=options.min_words_per_line or 0,
-            max_word=options.max_word_chars or 0,
+            min_words=_limit(options.min_words_per_line),
+            max_word=_limit(options.max_word_chars),
             javascript=bool(options.javascript),
             policy=bool(options.policy),
         )
+
+
+def _limit(value: Count) -> int:
+    """A limit for the kernel, where 0 is none."""
+    return value if isinstance(value, int) else 0
 
 
 def _read(path: str) -> bytes:

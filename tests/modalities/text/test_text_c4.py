@@ -156,8 +156,8 @@ SWITCHES = st.fixed_dictionaries(
         "terminal_punctuation": st.booleans(),
         "end_marks": st.just("any"),
         "remove_citations": st.booleans(),
-        "min_words_per_line": st.sampled_from([False, 1, 4]),
-        "max_word_chars": st.sampled_from([False, 10, 60, 63, 64, 127, 150]),
+        "min_words_per_line": st.sampled_from(["off", 1, 4]),
+        "max_word_chars": st.sampled_from(["off", 10, 60, 63, 64, 127, 150]),
         "javascript": st.booleans(),
         "policy": st.booleans(),
     },
@@ -183,7 +183,7 @@ def test_bad_words_are_those_of_the_definition(
     tmp_path_factory: pytest.TempPathFactory, given: list[str], variant: str, flanked: bool, every_line: bool
 ) -> None:
     words = ["ass", "bad word", "bad", "badger", "Жа", "字母", "c++", "\U00010400"]
-    lines = {"terminal_punctuation": False, "min_words_per_line": False, "remove_citations": False} if every_line else {}
+    lines = {"terminal_punctuation": False, "min_words_per_line": "off", "remove_citations": False} if every_line else {}
     path = tmp_path_factory.getbasetemp() / "words.txt"
     check(given, stage(words, path, variant=variant, bad_words_flanked=flanked, **lines), words)
 
@@ -240,6 +240,19 @@ def test_what_stays(text: str, variant: str, expected: str | None) -> None:
     assert change(text, variant=variant)["text"].to_pylist() == [expected]
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("• one item\n– two items\n- three 123\nEnable JavaScript now! javascript\n", "javascript", 2),
+        ("Lorem Ipsum, lorem-ipsum lorem ipsum.", "lorem_ipsum", 2),
+        ("# NASA and ESA say 42...\nplain line…\nlast one {x}\n", "curly_brackets", 1),
+        ("The cat sat on the mat. The cat sat on the mat!", "sentences", 2),
+    ],
+)
+def test_known_answers(text: str, name: str, value: int) -> None:
+    assert change(text, variant="dolma")[name].to_pylist() == [value]
+
+
 def test_other_scripts_end_lines_by_their_own_marks_on_request() -> None:
     text = "今天天气很好。\n我们去公园散步\n他说：「好！」\nهل هذا صحيح تماما يا صديقي؟\nवह कल बाज़ार नहीं गया था।"
     done = change(text, end_marks="any").to_pylist()[0]
@@ -263,7 +276,7 @@ def test_other_scripts_end_lines_by_their_own_marks_on_request() -> None:
     ],
 )
 def test_sentences(line: str, count: int) -> None:
-    assert change(line, terminal_punctuation=False, min_words_per_line=False)["sentences"].to_pylist() == [count] == [sentences(line)]
+    assert change(line, terminal_punctuation=False, min_words_per_line="off")["sentences"].to_pylist() == [count] == [sentences(line)]
 
 
 def page(*lines: str) -> str:
@@ -305,23 +318,24 @@ def test_page_rules_move_and_go_without_a_new_scan() -> None:
     done = pa.table(change(page("Here is { and { in a line.")))
     assert not C4(C4Options()).judge(done).keep[0]
     assert C4(C4Options(max_curly_brackets=2)).judge(done).keep[0]
-    assert C4(C4Options(max_curly_brackets=False)).judge(done).keep[0]
-    assert not C4(C4Options(max_curly_brackets=False, min_sentences=7)).judge(done).keep[0]
-    assert C4Options(max_curly_brackets=False).of_kind("measure") == C4Options().of_kind("measure")
+    assert C4(C4Options(max_curly_brackets="off")).judge(done).keep[0]
+    assert not C4(C4Options(max_curly_brackets="off", min_sentences=7)).judge(done).keep[0]
+    assert C4Options(max_curly_brackets="off").of_kind("measure") == C4Options().of_kind("measure")
 
 
-def test_null_takes_the_variants_value_and_false_survives_being_stored() -> None:
+def test_null_takes_the_variants_value_and_off_survives_being_stored() -> None:
     assert C4Options() == C4Options(min_sentences=None, policy=None) == C4Options(min_sentences=3, policy=True)
     assert C4Options(variant="datatrove").min_words_per_line == 3
-    off = C4Options(variant="datatrove", min_sentences=False, terminal_punctuation=False, max_word_chars=False)
+    off = C4Options(variant="datatrove", min_sentences="off", terminal_punctuation=False, max_word_chars="off")
     assert (off.min_sentences, off.terminal_punctuation, off.max_word_chars) == (None, False, None)
     assert C4Options.model_validate(off.model_dump(mode="json")) == off
-    assert C4Options.model_validate_json('{"min_sentences": false}', strict=True).min_sentences is None
+    assert C4Options.model_validate_json('{"min_sentences": "off"}', strict=True).min_sentences is None
     for wrong in (
         {"variant": "c5"},
         {"min_sentences": -1},
         {"min_sentences": True},
         {"min_sentences": "3"},
+        {"min_sentences": False},
         {"min_words": 3},
         {"variant": "dolma", "policy": True},
     ):
@@ -332,8 +346,8 @@ def test_null_takes_the_variants_value_and_false_survives_being_stored() -> None
 def test_defaults_of_the_variants_are_in_the_documentation() -> None:
     for name, info in C4Options.model_fields.items():
         for variant, values in VARIANTS.items():
-            value = values.get(name)
-            if value is not None and not isinstance(value, bool):
+            value = values.get(name, False)
+            if value != "off" and not isinstance(value, bool):
                 assert f"{value:,}" in str(info.description) or str(value) in str(info.description), (name, variant)
 
 
