@@ -231,11 +231,11 @@ def _marks(data: Bytes, start: np.uint64, end: np.uint64, spaced: bool, row: Int
             leads &= leads - _1
     row[HASHES], row[ELLIPSES] = hashes, ellipses + dots // 3
     if spaced:
-        i = start
-        while i + np.uint64(5) <= end:
+        while start + np.uint64(5) <= end:
+            i = start
             there = data[i] == _DOT and data[i + _1] == 0x20 and data[i + _2] == _DOT and data[i + _3] == 0x20 and data[i + _4] == _DOT
             row[SPACED_ELLIPSES] += there
-            i += np.uint64(5) if there else _1
+            start += np.uint64(5) if there else _1
 
 
 @lean

@@ -20,6 +20,7 @@ from .words import Hashes, Places, Words
 _0, _1, _2, _8, _29, _32, _64 = (np.uint64(k) for k in (0, 1, 2, 8, 29, 32, 64))
 _MIX, _END = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 TIE_FIRST, TIE_LONGEST = 0, 1
+_LEAST_BITS = 4  # no table has fewer slots than 16
 
 
 class Classes(NamedTuple):
@@ -47,7 +48,7 @@ class Classes(NamedTuple):
     @classmethod
     def scratch(cls, most: int) -> Classes:
         """Room for a text of at most so many words."""
-        table = 1 << (2 * most).bit_length()
+        table = max(1 << _LEAST_BITS, 1 << (2 * most).bit_length())
         return cls(
             scratch("ngrams.seen", 8 * table, np.uint8),
             scratch("ngrams.keys", table, np.uint64),
@@ -71,7 +72,7 @@ class Top(NamedTuple):
 @lean
 def table_for(size: np.uint64, room: np.uint64) -> tuple[np.uint64, np.uint64]:
     """(slots, shift): a power of two of at least `room` x `size` slots, and what shifts a hash to a slot."""
-    bits = np.uint64(4)
+    bits = np.uint64(_LEAST_BITS)
     while (_1 << bits) < size * room:
         bits += _1
     return _1 << bits, _64 - bits

@@ -238,6 +238,11 @@ def test_null_text_counts_as_empty_and_slices_are_read_where_they_are() -> None:
     assert found.schema.names == [value.name for value in Repetition.values]
 
 
+def test_short_texts_in_short_columns_do_not_see_what_was_measured_before() -> None:
+    for text in ["x y\n" * 40, "", "a", "b\nb", "", "c c c"]:
+        assert measure("datatrove", text)[0]["duplicate_lines"] == by_hand("datatrove", text)["duplicate_lines"]
+
+
 def test_an_unknown_variant_is_refused() -> None:
     with pytest.raises((ValueError, D4AError), match="variant"):
         RepetitionOptions(variant="gopher")  # type: ignore[arg-type]
