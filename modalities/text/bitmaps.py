@@ -18,16 +18,16 @@ from .vectors import equal, leading_zeros, lean, ones, within
 
 Bits = npt.NDArray[np.uint64]
 
-# What the bits of a word mean. WHITE, ALONE and WORD have all bytes of a character set, the others its first one.
+# What the bits of a word mean. VISIBLE, ALONE and WORD have all bytes of a character set, the others its first one.
 # These are no plain integers, because Numba would compile a part once for each value that it is called with.
 LINE = np.uint64(0)  # ends a line
-WHITE = np.uint64(1)  # white space (str.isspace)
+VISIBLE = np.uint64(1)  # no white space (str.isspace)
 ALONE = np.uint64(2)  # a word of its own: scripts without spaces between words
 TAIL = np.uint64(3)  # a byte of a character that is not its first
 WORD = np.uint64(4)  # letter, mark or number of the other scripts
 CAPITAL = np.uint64(5)  # str.isupper
 DIGIT = np.uint64(6)  # str.isdigit
-END = np.uint64(7)  # ends a sentence
+END = np.uint64(7)  # ends a sentence: Sentence_Terminal, and five Khmer marks that have this property from Unicode 16 on
 NAMED = np.uint64(8)  # letter or number (str.isalnum)
 KINDS = np.uint64(9)
 
@@ -37,6 +37,7 @@ SLACK = 192  # bytes behind a text that vector reads may touch, with room for it
 
 _0, _1, _2, _3, _6, _63, _64 = (np.uint64(k) for k in (0, 1, 2, 3, 6, 63, 64))
 _ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_KHMER, _KHMER_ENDS = np.uint32(0x17D4), (0, 1, 2, 5, 6)
 _NONE = np.uint64(0)
 
 # str.isdecimal: ten digits from each of these on; the other digits (str.isdigit) as first and last code point. Unicode 15.0
@@ -78,10 +79,10 @@ def margin(size: np.uint64) -> np.uint64:
 @lean
 def is_decimal(code: np.uint32) -> bool:
     """str.isdecimal, and what `\\d` matches, for a code point that is not ASCII."""
-    found = False
-    for k in range(_DECIMALS.size):
-        found |= bool(code - _DECIMALS[k] < np.uint32(10))
-    return found
+    k = 0
+    while k < _DECIMALS.size and code - _DECIMALS[k] >= np.uint32(10):  # seldom asked: a search would cost more to compile
+        k += 1
+    return k < _DECIMALS.size
 
 
 @lean
@@ -91,13 +92,6 @@ def is_digit(code: np.uint32) -> bool:
         if _OTHER_DIGITS[k, 0] <= code <= _OTHER_DIGITS[k, 1]:
             return True
     return is_decimal(code)
-
-
-@lean
-def is_end(code: np.uint32, properties: np.int32) -> bool:
-    """Sentence_Terminal, or one of five Khmer marks that Unicode gives this property to from version 16 on."""
-    khmer = np.uint32(0x17D4) <= code <= np.uint32(0x17DA) and code != np.uint32(0x17D7) and code != np.uint32(0x17D8)
-    return bool(properties & TERMINAL != 0 or khmer)
 
 
 @lean
@@ -146,12 +140,12 @@ def mark(page: Page, i: np.uint64, end: np.uint64, all_breaks: bool | np.bool_) 
                 line |= np.uint64(all_breaks and properties & BREAK != 0) << k
                 capital |= np.uint64(properties & UPPER != 0) << k
                 named |= np.uint64(properties & (LETTER | NUMERIC) != 0) << k
-                stop |= np.uint64(is_end(code, properties)) << k
+                stop |= np.uint64(properties & TERMINAL != 0 or np.uint32(code - _KHMER) in _KHMER_ENDS) << k
                 digit |= np.uint64(properties & NUMERIC != 0 and is_digit(code)) << k
             white = _spread(white, white_before, tail)
             alone = _spread(alone, alone_before, tail)
             word = _spread(word, word_before, tail)
-        bits[row], bits[row + WHITE], bits[row + ALONE] = line, white, alone
+        bits[row], bits[row + VISIBLE], bits[row + ALONE] = line, ~white, alone
         bits[row + TAIL], bits[row + WORD], bits[row + CAPITAL] = tail, word, capital
         bits[row + DIGIT], bits[row + END], bits[row + NAMED] = digit, stop, named
         white_before, alone_before, word_before = white, alone, word
@@ -169,16 +163,9 @@ def _spread(found: np.uint64, before: np.uint64, tail: np.uint64) -> np.uint64:
 
 
 @lean
-def row_of(bits: Bits, i: np.uint64, kind: np.uint64) -> np.uint64:
-    """The 64 bits among which byte i's is."""
-    found: np.uint64 = bits[(i >> _6) * KINDS + kind]
-    return found
-
-
-@lean
 def is_set(bits: Bits, i: np.uint64, kind: np.uint64) -> bool:
     """Whether byte i is of this kind."""
-    return bool((row_of(bits, i, kind) >> (i & _63)) & _1)
+    return bool((bits[(i >> _6) * KINDS + kind] >> (i & _63)) & _1)
 
 
 @lean
@@ -186,52 +173,26 @@ def next_of(bits: Bits, i: np.uint64, end: np.uint64, kind: np.uint64) -> np.uin
     """The first byte of this kind in [i, end), or end."""
     if i >= end:
         return end
-    word = row_of(bits, i, kind) >> (i & _63)
+    word = bits[(i >> _6) * KINDS + kind] >> (i & _63)
     while word == _NONE:
         i = (i | _63) + _1
         if i >= end:
             return end
-        word = row_of(bits, i, kind)
-    return min(i + trailing_zeros(word), end)
+        word = bits[(i >> _6) * KINDS + kind]
+    i += trailing_zeros(word)
+    return i if i < end else end
 
 
 @lean
-def previous_of(bits: Bits, i: np.uint64, end: np.uint64, kind: np.uint64) -> np.uint64:
-    """The last byte of this kind in [i, end), or end where there is none."""
-    k = end
-    while k > i:
-        k -= _1
-        word = row_of(bits, k, kind) << (_63 - (k & _63))
+def behind_last(bits: Bits, i: np.uint64, end: np.uint64, kind: np.uint64) -> np.uint64:
+    """The place behind the last byte of this kind in [i, end), or i."""
+    while end > i:
+        word = bits[((end - _1) >> _6) * KINDS + kind] << (_63 - ((end - _1) & _63))
         if word:
-            k -= leading_zeros(word)
-            return k if i <= k < end else end
-        k &= ~_63
-    return end
-
-
-@lean
-def next_visible(bits: Bits, i: np.uint64, end: np.uint64) -> np.uint64:
-    """The first byte in [i, end) that is no white space, or end."""
-    if i >= end:
-        return end
-    word = ~row_of(bits, i, WHITE) >> (i & _63)
-    while word == _NONE:
-        i = (i | _63) + _1
-        if i >= end:
-            return end
-        word = ~row_of(bits, i, WHITE)
-    return min(i + trailing_zeros(word), end)
-
-
-@lean
-def behind_visible(bits: Bits, i: np.uint64, end: np.uint64) -> np.uint64:
-    """The place behind the last byte in [i, end) that is no white space; there is one."""
-    while True:
-        end -= _1
-        word = ~row_of(bits, end, WHITE) << (_63 - (end & _63))
-        if word:
-            return end - np.uint64(leading_zeros(word)) + _1
-        end &= ~_63
+            end -= np.uint64(leading_zeros(word))
+            return end if end > i else i
+        end = (end - _1) & ~_63
+    return i
 
 
 @lean
@@ -268,7 +229,7 @@ def count_words(bits: Bits, i: np.uint64, end: np.uint64) -> np.int64:
             row = w * KINDS
             mask = inside(i, end, np.uint64(w))
             alone = bits[row + ALONE]
-            joined = ~(bits[row + WHITE] | alone) & mask
+            joined = bits[row + VISIBLE] & ~alone & mask
             total += ones(joined & ~((joined << _1) | before)) + ones(alone & ~bits[row + TAIL] & mask)
             before = joined >> _63
     return np.int64(total)

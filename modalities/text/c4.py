@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from pydantic import Field, field_serializer, model_validator
 
 from ...curator.errors import MachineError, UsageError
-from ...curator.stage import Facts, Ints, Machine, Options, Rule, Transform, Value, judge, measure
+from ...curator.stage import Facts, Ints, Machine, Options, Rule, Transform, Value, data_file, judge, measure
 from .bad_words import FLANK_NOT_A_TO_Z, FLANK_NOT_WORD, FLANK_WHITE, Tree, count_listed, tree
 from .c4_kernel import CHARS, LineRules, filter_lines
 from .edited import edited
@@ -77,7 +77,7 @@ class C4Options(Options):
         "Take out lines with `terms of use`, `privacy policy`, `cookie policy`, `uses cookies`, `use of cookies` or `use cookies`,"
         " in any case. Null: true for c4 and datatrove; not in dolma.",
     )
-    bad_words: str | None = measure(
+    bad_words: str | None = data_file(
         None, "File with one word or phrase a line, in UTF-8, for instance LDNOOBW's of a language; null: no list, rule off."
     )
     bad_words_flanked: bool = measure(
@@ -110,10 +110,6 @@ class C4Options(Options):
     @field_serializer(*_COUNTS)
     def _write_off(self, value: Count) -> Count:
         return "off" if value is None else value
-
-    def of_kind(self, kind: str) -> dict[str, Any]:
-        """As ever, but a word list is its file's name: its digest says what is in it, and no key holds a folder."""
-        return {k: Path(v).name if k == "bad_words" and v else v for k, v in super().of_kind(kind).items()}
 
 
 class C4(Transform):
@@ -172,14 +168,14 @@ class C4(Transform):
             return Facts()
         data = _read(self.options.bad_words)
         self._tree(data)
-        return Facts(numeric={"bad_words_sha256": hashlib.sha256(data).hexdigest()})
+        return Facts(files={"bad_words_sha256": hashlib.sha256(data).hexdigest()})
 
     def open(self, facts: Facts) -> None:
         """Load the word list. Raises MachineError when it is not the one that was planned with."""
         if self.options.bad_words is None:
             return
         data = _read(self.options.bad_words)
-        if hashlib.sha256(data).hexdigest() != facts.numeric["bad_words_sha256"]:
+        if hashlib.sha256(data).hexdigest() != facts.files["bad_words_sha256"]:
             raise MachineError(
                 "the list of bad words is not the one that was planned with", self.options.bad_words, "run the command again"
             )

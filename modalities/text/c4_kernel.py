@@ -21,9 +21,9 @@ from .bitmaps import (
     LINE,
     SLACK,
     TAIL,
-    WHITE,
+    VISIBLE,
     Page,
-    behind_visible,
+    behind_last,
     blank_page,
     characters,
     count_words,
@@ -33,7 +33,6 @@ from .bitmaps import (
     margin,
     mark,
     next_of,
-    next_visible,
 )
 from .edited import strings
 from .phrases import occurrences, phrases
@@ -97,6 +96,7 @@ _LOREM, _JAVASCRIPT, _FIRST_POLICY = np.int64(0), np.int64(1), 2
 _CITATIONS = phrases("[edit]", "[citation needed]")
 _OPEN, _CLOSE, _CURLY, _DOT, _QUOTE, _APOSTROPHE = (ord(c) for c in "[]{.\"'")
 
+_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 _0, _1, _2, _3, _4, _5, _6, _63, _64 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 5, 6, 63, 64))
 
 
@@ -144,8 +144,8 @@ def _lines(page: Page, size: np.uint64, state: _State, rules: LineRules, out: By
     i, o, behind, words, first = state
     while i < size:
         end = next_of(page.bits, i, size, LINE)
-        a = next_visible(page.bits, i, end)
-        z = behind_visible(page.bits, a, end) if a < end else end
+        a = next_of(page.bits, i, end, VISIBLE)
+        z = behind_last(page.bits, a, end, VISIBLE) if a < end else end
         if behind:
             a, z = margin(size), behind
             words = words if rules.words_first else count_words(page.bits, a, z)
@@ -231,7 +231,7 @@ def _long_word(page: Page, i: np.uint64, end: np.uint64, most: int) -> bool:
         return False
     length = np.int64(0)
     while i < end:
-        if is_set(page.bits, i, WHITE) or is_set(page.bits, i, ALONE):
+        if not is_set(page.bits, i, VISIBLE) or is_set(page.bits, i, ALONE):
             length = np.int64(0)
         elif not is_set(page.bits, i, TAIL):
             length += 1
@@ -247,7 +247,7 @@ def _long_run(page: Page, i: np.uint64, end: np.uint64, least: int) -> bool:
     run = np.int64(0)
     for w in range(i >> _6, end >> _6):
         row = w * KINDS
-        run = run + 1 if page.bits[row + WHITE] | page.bits[row + ALONE] == _0 else np.int64(0)
+        run = run + 1 if page.bits[row + VISIBLE] & ~page.bits[row + ALONE] == _ALL else np.int64(0)
         if run >= least:
             return True
     return least <= 0
@@ -306,10 +306,10 @@ def _sentences(page: Page, a: np.uint64, z: np.uint64) -> np.int64:
             elif not closing:
                 break
             i += size
-        if wide or i >= z or is_set(page.bits, i, WHITE):
-            found += next_visible(page.bits, begin, z) < first
+        if wide or i >= z or not is_set(page.bits, i, VISIBLE):
+            found += next_of(page.bits, begin, z, VISIBLE) < first
             begin = i
-    return found + (next_visible(page.bits, begin, z) < z)
+    return found + (next_of(page.bits, begin, z, VISIBLE) < z)
 
 
 # ----------------------------------------------------------------------------------------------- phrases

@@ -22,7 +22,7 @@ from .bitmaps import (
     LINE,
     ONLY_LINE_FEEDS,
     TAIL,
-    WHITE,
+    VISIBLE,
     WORD,
     Bits,
     Page,
@@ -33,7 +33,6 @@ from .bitmaps import (
     is_set,
     mark,
     next_of,
-    next_visible,
 )
 from .tokens import load8
 from .vectors import copy, equal, inlined, lean, lean_kernel, ones
@@ -153,7 +152,7 @@ def _count(data: Bytes, offsets: Offsets, short: int, page: Page, seen: Bits, co
         counts[d, TOTAL] = characters(page.bits, _0, size) - newlines
         counts[d, TOKENS] = _tokens(page, size)
         places = np.uint64(8)
-        while places < min(np.uint64(2 * newlines), size) + np.uint64(4):
+        while places < np.uint64(2 * newlines + 4) and places < size + np.uint64(4):
             places <<= _1
         for k in range(_0, places):
             seen[k] = _0
@@ -166,7 +165,7 @@ def _count_lines(page: Page, size: np.uint64, short: int, seen: Bits, last: np.u
     i = _0
     while i < size:
         end = next_of(bits, i, size, LINE)
-        if next_visible(bits, i, end) < end:
+        if next_of(bits, i, end, VISIBLE) < end:
             length = characters(bits, i, end)
             counts[d, LINES] += 1
             counts[d, SHORT] += length <= short
@@ -236,14 +235,14 @@ def _tokens(page: Page, size: np.uint64) -> np.int64:
 @lean
 def _symbols(bits: Bits, row: np.uint64) -> np.uint64:
     """Which bytes are neither words nor white space."""
-    return np.uint64(~(bits[row + WORD] | bits[row + ALONE] | bits[row + WHITE]))
+    return np.uint64(bits[row + VISIBLE] & ~(bits[row + WORD] | bits[row + ALONE]))
 
 
 @lean
 def _joining(page: Page, i: np.uint64, size: np.uint64) -> np.int64:
     """What the symbols from i on, behind a letter, take off: themselves and a word where a letter follows them, else nothing."""
     symbols, first = np.int64(0), i
-    while i < size and not (is_set(page.bits, i, WORD) or is_set(page.bits, i, ALONE) or is_set(page.bits, i, WHITE)):
+    while i < size and is_set(page.bits, i, VISIBLE) and not (is_set(page.bits, i, WORD) or is_set(page.bits, i, ALONE)):
         again = i > first and page.text[i] == 46 and page.text[i - _1] == 46
         symbols += not (again or is_set(page.bits, i, TAIL))
         i += _1

@@ -24,9 +24,9 @@ from .bitmaps import (
     ONLY_LINE_FEEDS,
     SLACK,
     TAIL,
-    WHITE,
+    VISIBLE,
     Page,
-    behind_visible,
+    behind_last,
     blank_page,
     characters,
     count,
@@ -37,8 +37,6 @@ from .bitmaps import (
     margin,
     mark,
     next_of,
-    next_visible,
-    previous_of,
 )
 from .edited import strings
 from .phrases import LOOSE, STRICT, match, phrases
@@ -159,7 +157,7 @@ def _lines(page: Page, size: np.uint64, state: _State, rules: Corrections, ends:
             else:
                 begun = True
         if why == STAYS:
-            a = a if written else next_visible(page.bits, a, z)
+            a = a if written else next_of(page.bits, a, z, VISIBLE)
             counts[d, PATTERN] += changed
             if a > i or z < end or changed:
                 counts[d, REMOVED] += _words(page, i, end) - _words(page, a, z)
@@ -179,13 +177,13 @@ def _lines(page: Page, size: np.uint64, state: _State, rules: Corrections, ends:
 @lean
 def _judge(page: Page, i: np.uint64, end: np.uint64, rules: Corrections, ends: _Ends) -> tuple[np.int64, np.uint64, np.uint64]:
     """(whether the line text[i:end] STAYS, is BLANK or why it goes, begin and end of it): all rules before the patterns."""
-    first = next_visible(page.bits, i, end)
+    first = next_of(page.bits, i, end, VISIBLE)
     if first >= end:
         return BLANK, i, end
     if _mostly_capitals(page, i, end, rules.max_capitals):
         return CAPITALS, i, end
     a = first if i == ends.first else i
-    z = behind_visible(page.bits, first, end) if i == ends.last else end
+    z = behind_last(page.bits, first, end, VISIBLE) if i == ends.last else end
     digits = count(page.bits, a, z, DIGIT)
     if digits and float(digits) / float(characters(page.bits, a, z)) > rules.max_digits:
         return DIGITS, a, z
@@ -208,15 +206,14 @@ def _outermost(page: Page, size: np.uint64, rules: Corrections) -> _Ends:
     first, i = size, _0
     while i < size and first == size:
         end = next_of(page.bits, i, size, LINE)
-        if next_visible(page.bits, i, end) < end and not _mostly_capitals(page, i, end, rules.max_capitals):
+        if next_of(page.bits, i, end, VISIBLE) < end and not _mostly_capitals(page, i, end, rules.max_capitals):
             first = i
         i = end + _1
     last = last_later = size
     end = size
     while last_later == size and first < size:
-        before = previous_of(page.bits, _0, end, LINE)
-        i = before + _1 if before < end else _0
-        if next_visible(page.bits, i, end) < end and not _mostly_capitals(page, i, end, rules.max_capitals):
+        i = behind_last(page.bits, _0, end, LINE)
+        if next_of(page.bits, i, end, VISIBLE) < end and not _mostly_capitals(page, i, end, rules.max_capitals):
             last = i if last == size else last
             why, a, z = _judge(page, i, end, rules, _Ends(first, last, size))
             if why == STAYS and not (rules.patterns and count_words(page.bits, a, z) <= rules.pattern_words and _only_cart(page, a, z)):
@@ -243,7 +240,7 @@ def _is_counter(page: Page, i: np.uint64, end: np.uint64) -> bool:
     elif i + _3 <= end and page.text[i] == 0xE2 and page.text[i + _1] == 0x84 and page.text[i + _2] == 0xAA:  # a k too, in small letters
         i += _3
     white = i
-    while i < end and is_set(page.bits, i, WHITE):
+    while i < end and not is_set(page.bits, i, VISIBLE):
         i += _1
     if i == white:
         return False
@@ -282,19 +279,19 @@ def _decimal(page: Page, i: np.uint64, end: np.uint64) -> bool:
 @lean
 def _patterns(page: Page, a: np.uint64, z: np.uint64, last: bool, begun: bool) -> tuple[np.int64, bool, np.uint64, np.uint64, bool]:
     """(STAYS or PATTERN, begun, begin and end of what stays, whether that is less): `read more...` at the end, `sign-in` at the start."""
-    if next_visible(page.bits, a, z) >= z:
+    if next_of(page.bits, a, z, VISIBLE) >= z:
         return PATTERN, begun, a, z, True
     if last:
-        z = behind_visible(page.bits, next_visible(page.bits, a, z), z)
+        z = behind_last(page.bits, next_of(page.bits, a, z, VISIBLE), z, VISIBLE)
     stop = _before_read_more(page, a, z)
-    if next_visible(page.bits, a, stop) >= stop:
+    if next_of(page.bits, a, stop, VISIBLE) >= stop:
         return PATTERN, begun, a, stop, True
     if not begun:
-        a = next_visible(page.bits, a, stop)
+        a = next_of(page.bits, a, stop, VISIBLE)
     start = match(page.text, a, stop, _PHRASES, _SIGN_IN, LOOSE)
-    if start > a and start < stop and is_set(page.bits, start, WHITE):
+    if start > a and start < stop and not is_set(page.bits, start, VISIBLE):
         start += _size(page, start)
-    if next_visible(page.bits, start, stop) >= stop:
+    if next_of(page.bits, start, stop, VISIBLE) >= stop:
         return PATTERN, True, start, stop, True
     return STAYS, True, start, stop, bool(start > a or stop < z)
 
@@ -310,7 +307,7 @@ def _before_read_more(page: Page, a: np.uint64, z: np.uint64) -> np.uint64:
     if k < a + _9 or match(page.text, k - _9, k, _PHRASES, _READ_MORE, LOOSE) != k:
         return z
     k -= _9
-    return _back(page, k) if k > a and is_set(page.bits, k - _1, WHITE) else k
+    return _back(page, k) if k > a and not is_set(page.bits, k - _1, VISIBLE) else k
 
 
 @lean
@@ -329,7 +326,7 @@ def _without_cart(page: Page, a: np.uint64, z: np.uint64, size: np.uint64) -> np
         return _0
     o, found = margin(size), False
     while a < z:
-        after = a + _size(page, a) if is_set(page.bits, a, WHITE) else a
+        after = a + _size(page, a) if not is_set(page.bits, a, VISIBLE) else a
         behind = match(page.text, after, z, _PHRASES, _CART, LOOSE)
         if behind > after:
             a, found = behind, True
@@ -353,12 +350,12 @@ def _cart(page: Page, a: np.uint64, z: np.uint64) -> bool:
 @lean
 def _only_cart(page: Page, a: np.uint64, z: np.uint64) -> bool:
     """Whether the line is nothing but `items in cart` and white space."""
-    a = next_visible(page.bits, a, z)
+    a = next_of(page.bits, a, z, VISIBLE)
     while a < z:
         behind = match(page.text, a, z, _PHRASES, _CART, LOOSE)
         if behind == a:
             return False
-        a = next_visible(page.bits, behind, z)
+        a = next_of(page.bits, behind, z, VISIBLE)
     return True
 
 

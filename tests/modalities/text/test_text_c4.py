@@ -376,7 +376,7 @@ def test_a_list_of_bad_words_is_part_of_what_was_planned(tmp_path: Path) -> None
     assert not made.judge(pa.table(done)).keep[0]
     assert C4Options(bad_words="/else/where/list").of_kind("measure") == made.options.of_kind("measure")
     path.write_text("other")
-    assert made.prepare(Machine()).numeric != facts.numeric
+    assert made.prepare(Machine()).files != facts.files
     with pytest.raises(MachineError, match="planned"):
         made.open(facts)
     for content, message in ((b"\n \n", "no word"), (b"a\xff", "no UTF-8")):
