@@ -7,13 +7,14 @@ EXTRAS := text,image,standin,detect,load,dev
 export YOLO_AUTOINSTALL = False
 export YOLO_OFFLINE = 1
 
-.PHONY: setup test check bench demo schema clean help
+.PHONY: setup test check bench bench-peers demo schema clean help
 
 help:
 	@echo "make demo    set up in steps, curate what is on this machine, look at the result (out/demo)"
 	@echo "make test    set up and run the tests"
 	@echo "make check   ruff and mypy"
 	@echo "make bench   measure speed, as ratios to a plain floor in the same run"
+	@echo "make bench-peers   the text rules beside datatrove and dolma (installs both)"
 	@echo "make setup   .venv with everything; .venv/bin/d4a"
 
 $(BIN)/python:
@@ -46,6 +47,10 @@ bench: setup
 	$(BIN)/python tests/bench/bench_text.py
 	$(BIN)/python tests/bench/bench_fuzzy.py
 	$(BIN)/python tests/bench/bench_image.py
+
+# datatrove and dolma, each in an environment of its own, beside d4a; FILE=some.jsonl, or texts are made up
+bench-peers: setup
+	$(BIN)/python tests/bench/bench_peers.py $(FILE)
 
 schema: setup
 	$(BIN)/python -m d4a.curator.schema > configs/recipe.schema.json

@@ -26,7 +26,7 @@ from .wording import Slot
 class OptionDoc:
     """One option; those of a nested mapping are called `model.weights`, of a mapping of names `drop_if.NAME.count`.
 
-    kind     "measure" (part of what is measured), "judge" (a threshold) or "search" (which pairs are looked at)
+    kind     "measure" (part of what is measured), "file" (names data that is), "judge" (a threshold) or "search" (which pairs)
     type     in words
     default  as JSON, "" where the option must be given
     """

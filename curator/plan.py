@@ -45,7 +45,7 @@ class PlannedStage:
         """What decides the values it measures: the stage's part of a scan key."""
         stage = self.make()
         libraries = {name: version(name) for name in stage.libraries}
-        return [self.label, self.use, stage.version, stage.options.of_kind("measure"), libraries, self.facts.numeric]
+        return [self.label, self.use, stage.version, stage.options.of_kind("measure"), libraries, self.facts.numeric, self.facts.files]
 
 
 @dataclass(frozen=True)

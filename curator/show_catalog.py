@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from .catalog import ShippedRecipe, StageDoc
     from .doctor import Report
 
-_KINDS = {"measure": "a change scans anew", "search": "a change searches pairs anew", "judge": "a change decides anew"}
+_KINDS = {
+    "measure": "a change scans anew",
+    "file": "other contents scan anew",
+    "search": "a change searches pairs anew",
+    "judge": "a change decides anew",
+}
 _MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]!![/]", "missing": "[dim]--[/]"}
 
 

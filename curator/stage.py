@@ -37,13 +37,13 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def of_kind(self, kind: str) -> dict[str, Any]:
-        """The options of one kind ("measure", "search" or "judge"), as plain JSON values."""
+        """The options of one kind ("measure", "file", "search" or "judge"), as plain JSON values."""
         dumped = self.model_dump(mode="json")
         return {name: dumped[name] for name, info in type(self).model_fields.items() if option_kind(info) == kind}
 
 
 def option_kind(info: Any) -> str:
-    """The kind of a pydantic field: "measure" unless `judge` or `search` made it."""
+    """The kind of a pydantic field: "measure" unless `data_file`, `judge` or `search` made it."""
     extra = info.json_schema_extra
     return str(extra.get("d4a", "measure")) if isinstance(extra, dict) else "measure"
 
@@ -51,6 +51,11 @@ def option_kind(info: Any) -> str:
 def measure(default: Any, description: str, **limits: Any) -> Any:
     """An option that changes what is measured: it is part of the scan's key."""
     return Field(default, description=description, **limits)
+
+
+def data_file(default: Any, description: str, **limits: Any) -> Any:
+    """An option that names files of data (word lists): their digests, in `Facts.files`, are part of the scan's key, their paths are not."""
+    return Field(default, description=description, json_schema_extra={"d4a": "file"}, **limits)
 
 
 def judge(default: Any, description: str, **limits: Any) -> Any:
@@ -172,10 +177,12 @@ class Facts:
 
     numeric  decides values (digest of weights, precision, device kind, library versions): part of every key and of dataset.json
     local    true on this machine only (paths): in no key
+    files    digests of data files: part of every key; another file is measured anew without further ado
     """
 
     numeric: dict[str, str] = field(default_factory=dict)
     local: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
 
 class Stage(ABC):

@@ -112,7 +112,7 @@ def show_plan(console: Console, plan: Plan, held: dict[str, int]) -> None:
                 options = planned.make().options
                 judged = _options({**options.of_kind("judge"), **options.of_kind("search")})
                 judging = judged if planned.mode == "judge" else "nothing: annotates only"
-                table.add_row(str(index + 1), planned.label, _options(options.of_kind("measure")), judging)
+                table.add_row(str(index + 1), planned.label, _options({**options.of_kind("measure"), **options.of_kind("file")}), judging)
         console.print(table)
         size = sum(part.size for part in flow.partitions)
         files = len({(entry.root, entry.path) for part in flow.partitions for entry in part.entries})

@@ -47,6 +47,7 @@ _0, _1, _2, _3, _4, _7, _8, _56 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 7, 8, 5
 _ONES, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _HASHES, _DOTS = np.uint64(0x2323232323232323), np.uint64(0x2E2E2E2E2E2E2E2E)
 _E2, _C2, _NO_20 = np.uint64(0xE2E2E2E2E2E2E2E2), np.uint64(0xC2C2C2C2C2C2C2C2), np.uint64(0xDFDFDFDFDFDFDFDF)
+_FIVE_BYTES, _SPACED = np.uint64((1 << 40) - 1), np.uint64(int.from_bytes(b". . .", "little"))
 _BELOW_20 = np.uint64(0x6060606060606060)
 _DOT, _HASH, _LINE_FEED = (ord(c) for c in ".#\n")
 
@@ -232,8 +233,7 @@ def _marks(data: Bytes, start: np.uint64, end: np.uint64, spaced: bool, row: Int
     row[HASHES], row[ELLIPSES] = hashes, ellipses + dots // 3
     if spaced:
         while start + np.uint64(5) <= end:
-            i = start
-            there = data[i] == _DOT and data[i + _1] == 0x20 and data[i + _2] == _DOT and data[i + _3] == 0x20 and data[i + _4] == _DOT
+            there = number_at(data, start) & _FIVE_BYTES == _SPACED
             row[SPACED_ELLIPSES] += there
             start += np.uint64(5) if there else _1
 

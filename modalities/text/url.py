@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...curator.columns import Bytes, Offsets, buffers
-from ...curator.stage import Bools, Columns, Facts, Filter, Ints, Judgement, Machine, Options, Rule, Value, judge, measure
+from ...curator.stage import Bools, Columns, Facts, Filter, Ints, Judgement, Machine, Options, Rule, Value, data_file, judge
 from .url_kernel import HARD, LISTED_ADDRESS, NOT_LISTED, SOFT, STRICT, Parts, Words, look_up, score, split
 from .url_lists import Entries, digest_of, load_entries, load_words
 
@@ -25,13 +25,13 @@ _LISTS = "A file, or files and folders: one domain or address a line, # begins a
 class UrlOptions(Options):
     """Lists, and how much of what they name an address may have."""
 
-    blocklist: str | tuple[str, ...] | None = measure(
+    blocklist: str | tuple[str, ...] | None = data_file(
         None, f"{_LISTS} `urls` in it and below, as UT1's lists come. RefinedWeb blocks 4.6 million domains of UT1."
     )
-    allowlist: str | tuple[str, ...] | None = measure(None, f"{_LISTS} `urls`. What it names is not dropped for any other list.")
-    strict_words: str | None = measure(None, "A file, one word a line: looked for anywhere in an address (RefinedWeb).")
-    hard_words: str | None = measure(None, "A file, one word a line: looked for as whole words of an address (RefinedWeb).")
-    soft_words: str | None = measure(None, "A file, one word a line: as hard_words, where one word alone means little (RefinedWeb).")
+    allowlist: str | tuple[str, ...] | None = data_file(None, f"{_LISTS} `urls`. What it names is not dropped for any other list.")
+    strict_words: str | None = data_file(None, "A file, one word a line: looked for anywhere in an address (RefinedWeb).")
+    hard_words: str | None = data_file(None, "A file, one word a line: looked for as whole words of an address (RefinedWeb).")
+    soft_words: str | None = data_file(None, "A file, one word a line: as hard_words, where one word alone means little (RefinedWeb).")
     max_strict: int | None = judge(0, "Most strict words that an address may have; null: no limit. RefinedWeb: 0.", ge=0)
     max_hard: int | None = judge(0, "Most hard words that an address may have; null: no limit. RefinedWeb: 0.", ge=0)
     max_soft: int | None = judge(1, "Most soft words that an address may have; null: no limit. RefinedWeb drops at two words: 1.", ge=0)
@@ -94,23 +94,23 @@ class Url(Filter):
 
     def prepare(self, machine: Machine) -> Facts:
         """The digests of all lists. Raises UsageError where one cannot be read or has nothing in it."""
-        numeric = {
+        digests = {
             f"{option}_sha256": digest_of(option, paths)
             for option in ("blocklist", "allowlist", *_WORD_LISTS)
             if (paths := self._paths(option))
         }
-        self.open(Facts(numeric=numeric))
-        return Facts(numeric=numeric)
+        self.open(Facts(files=digests))
+        return Facts(files=digests)
 
     def open(self, facts: Facts) -> None:
         """Load the lists. Raises MachineError where one is no longer what was planned with."""
         if paths := self._paths("blocklist"):
-            self._blocked = load_entries("blocklist", paths, facts.numeric["blocklist_sha256"])
+            self._blocked = load_entries("blocklist", paths, facts.files["blocklist_sha256"])
         if paths := self._paths("allowlist"):
-            self._allowed = load_entries("allowlist", paths, facts.numeric["allowlist_sha256"])
+            self._allowed = load_entries("allowlist", paths, facts.files["allowlist_sha256"])
         words = tuple(getattr(self.options, option) for option in _WORD_LISTS)
         if any(words):
-            self._words = load_words(words, tuple(facts.numeric.get(f"{option}_sha256", "") for option in _WORD_LISTS))
+            self._words = load_words(words, tuple(facts.files.get(f"{option}_sha256", "") for option in _WORD_LISTS))
 
     def measure(self, batch: pa.RecordBatch) -> Columns:
         """Host, entries and words of each address; null where there is none."""

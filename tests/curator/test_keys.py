@@ -92,3 +92,21 @@ def test_a_unit_that_is_none(tmp_path: Path, d4a) -> None:
     assert "no unit in line 0" in d4a("run-unit", tmp_path / "nowhere", 0, code=2).stderr
     (tmp_path / "units").write_text("not json\n")
     assert "no unit in line 0" in d4a("run-unit", tmp_path / "units", 0, code=2).stderr
+
+
+def test_a_changed_word_list_is_measured_anew_and_a_moved_one_is_not(tmp_path: Path, d4a) -> None:
+    source, recipe, blocked = tmp_path / "in.jsonl", tmp_path / "recipe.yaml", tmp_path / "blocked.txt"
+    source.write_text("".join(json.dumps({"id": site, "text": "a page", "url": f"https://{site}/"}) + "\n" for site in ("a.org", "b.org")))
+    recipe.write_text(
+        f"name: x\ntext:\n  sources: [{{path: {source}}}]\n  stages: [{{use: text.url, blocklist: {blocked}}}]\noutput: {{path: out}}\n"
+    )
+    blocked.write_text("a.org\n")
+    d4a("curate", recipe)
+    assert "blocked" in d4a("why", "out", "a.org").stdout
+    blocked.write_text("b.org\n")
+    told = json.loads(d4a("curate", recipe, "--json").stdout)
+    assert told["flows"][0]["kept"] == 1 and "blocked" in d4a("why", "out", "b.org").stdout
+    moved = tmp_path / "lists" / "blocked.txt"
+    moved.parent.mkdir()
+    blocked.rename(moved)
+    assert "1 reused" in d4a("curate", recipe, "--set", f"text.url.blocklist={moved}").stderr

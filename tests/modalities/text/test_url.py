@@ -293,13 +293,13 @@ def test_the_digest_is_the_files_and_a_changed_list_is_noticed(tmp_path: Path) -
     path = written(tmp_path / "list", "bad.com")
     stage = Url(UrlOptions(blocklist=str(path)))
     facts = stage.prepare(Machine())
-    assert facts == Facts(numeric={"blocklist_sha256": hashlib.sha256(b"bad.com").hexdigest()})
+    assert facts == Facts(files={"blocklist_sha256": hashlib.sha256(b"bad.com").hexdigest()})
     written(path, "worse.com")
     changed = stage.prepare(Machine())
     assert changed != facts and [row["blocked"] for row in measure(stage, "bad.com", "worse.com")] == [None, "worse.com"]
     written(path, "bad.com", "more.com")
     with pytest.raises(MachineError, match="not the list that was planned with"):
-        Url(UrlOptions(blocklist=str(path))).open(Facts(numeric={"blocklist_sha256": "0" * 64}))
+        Url(UrlOptions(blocklist=str(path))).open(Facts(files={"blocklist_sha256": "0" * 64}))
 
 
 @pytest.mark.parametrize(
