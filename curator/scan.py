@@ -24,8 +24,6 @@ from .sources import Partition
 from .stage import Entry, Ints, Modality, Transform, reader_schema
 from .store import UNIT_MANIFEST, Folder, Store, checked, committed, data_file, digest
 
-BATCH_BYTES = 32 << 20
-
 
 @dataclass(frozen=True)
 class Part:
@@ -125,7 +123,7 @@ def _batches(store: Store, flow: FlowPlan, round_index: int, part: Partition, ro
             start += piece.num_rows
             waiting.append(piece)
             count, size = count + piece.num_rows, size + piece.get_total_buffer_size() // max(1, batch.num_rows // piece.num_rows)
-            if count >= flow.modality.batch_rows or size >= BATCH_BYTES:
+            if count >= flow.modality.batch_rows or size >= flow.modality.batch_bytes:
                 yield _joined(waiting)
                 waiting, count, size = [], 0, 0
     if waiting:
@@ -187,11 +185,22 @@ def _line_starts(flow: FlowPlan, part: Partition) -> dict[str, int]:
     for index, entry in enumerate(part.entries):
         if entry.end - entry.start < entry.size and flow.modality.counts_lines(entry.path, flow.flow.sources[entry.source]):
             try:
-                data = np.memmap(Path(entry.root, entry.path), np.uint8, "r")[max(entry.start - 1, 0) : entry.end - 1]
+                feeds = _line_feeds(Path(entry.root, entry.path), max(entry.start - 1, 0), entry.end - 1)
             except PermissionError:
                 continue  # its one row says so
-            counts[str(index)] = int(np.count_nonzero(data == ord("\n"))) + (entry.start == 0)
+            counts[str(index)] = feeds + (entry.start == 0)
     return counts
+
+
+def _line_feeds(path: Path, start: int, end: int) -> int:
+    """Line feeds in a range of a file."""
+    count = 0
+    with path.open("rb") as file:
+        file.seek(start)
+        while start < end and (piece := file.read(min(1 << 20, end - start))):
+            count += piece.count(b"\n")
+            start += len(piece)
+    return count
 
 
 def _check_unchanged(entry: Entry) -> None:

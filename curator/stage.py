@@ -361,6 +361,7 @@ class Modality(ABC):
     libraries    distributions whose version decides what the reader gives, where they are installed
     irrelevant   reasons of sound records that hold nothing of this kind (a crawled image, a 404): `max_bad_fraction` does not count them
     batch_rows   records that stages see at once, at most: few where views are large (images)
+    batch_bytes  their bytes, about: what fits a cache is faster, what is large costs fewer calls
     """
 
     name: ClassVar[str]
@@ -370,6 +371,7 @@ class Modality(ABC):
     libraries: ClassVar[tuple[str, ...]] = ()
     irrelevant: ClassVar[frozenset[str]] = frozenset()
     batch_rows: ClassVar[int] = 2048
+    batch_bytes: ClassVar[int] = 32 << 20
 
     def check(self, source: Source) -> None:
         """Plan time, on the driver: whether what the source asks for is installed. Raises MachineError naming what is missing."""

@@ -1,7 +1,7 @@
 """text.clean: one way to write a text. What carries meaning stays: case, indentation, tables, zero-width joiners.
 
 Like ftfy's last steps (line breaks, control characters, NFC), without its guesses about mojibake. All steps are
-Arrow kernels over the whole batch; cleaning twice gives what cleaning once gives.
+Arrow kernels over the texts in which a quick look finds anything; cleaning twice gives what cleaning once gives.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...curator.stage import Options, Rule, Transform, Value, judge, measure
+from ...curator.stage import Bools, Options, Rule, Transform, Value, judge, measure
+from .clean_kernel import may_change
 from .normalise import normalise, rewrite
+from .padded import lay_out
 
 _LINE_ENDS = r"\r\n?|[\v\f\x{85}\x{2028}\x{2029}]"
 _CONTROLS = r"[\x00-\x08\x0e-\x1f\x7f-\x{9f}\x{feff}]"
@@ -64,18 +67,31 @@ class Clean(Transform):
     def change(self, batch: pa.RecordBatch, wanted: frozenset[str]) -> pa.RecordBatch:
         """The batch with cleaned text and the two values; a text left empty becomes null, with the reason `empty`."""
         before = batch.column("text")
-        text = self._clean(before)
-        empty = pc.equal(pc.binary_length(text), 0).fill_null(False)
-        text = pc.if_else(empty, pa.scalar(None, text.type), text)
-        chars = pc.utf8_length(text).cast(pa.int64())
+        chars_before = pa.array(lay_out(before).padded.chars, mask=before.is_null().to_numpy(zero_copy_only=False))
+        dirty = pa.array(self._may_change(before))
+        text, chars = before, chars_before
+        if pc.any(dirty).as_py():
+            cleaned = self._clean(before.filter(dirty))
+            text = pc.replace_with_mask(before, dirty, cleaned)
+            chars = pc.replace_with_mask(chars, dirty, pc.utf8_length(cleaned).cast(pa.int64()))
+        empty = pc.equal(chars, 0).fill_null(False)
+        if pc.any(empty).as_py():
+            text = pc.if_else(empty, pa.scalar(None, text.type), text)
+            chars = pc.if_else(empty, pa.scalar(None, chars.type), chars)
         changed = {
             "text": text,
             "reason": pc.if_else(empty, "empty", batch.column("reason")),
             "chars": chars,
-            "edited_chars": pc.subtract(pc.utf8_length(before).cast(pa.int64()), chars),
+            "edited_chars": pc.subtract(chars_before, chars),
         }
         kept = {name: batch.column(name) for name in batch.schema.names}
         return pa.RecordBatch.from_pydict({**kept, **changed})
+
+    def _may_change(self, text: pa.Array) -> Bools:
+        """Which texts are worth cleaning; with options that the quick look does not know, all."""
+        if self.options.unicode == "NFC" and not self.options.collapse_spaces:
+            return may_change(text)
+        return np.ones(len(text), np.bool_)
 
     def _clean(self, text: pa.Array) -> pa.Array:
         text = rewrite(text, f"{_LINE_ENDS}|{_CONTROLS}", _drop_controls)

@@ -35,6 +35,7 @@ class Text(Modality):
     name: ClassVar[str] = "text"
     columns: ClassVar[pa.Schema] = COLUMNS
     stored: ClassVar[bool] = True
+    batch_bytes: ClassVar[int] = 4 << 20
     formats: ClassVar[tuple[str, ...]] = ("auto", *FORMATS)
     libraries: ClassVar[tuple[str, ...]] = ("pyarrow", "orjson", "resiliparse", "trafilatura", "pypdfium2")
     irrelevant: ClassVar[frozenset[str]] = WITHOUT_TEXT

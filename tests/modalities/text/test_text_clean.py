@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from d4a.modalities.text.clean import Clean, CleanOptions
+from d4a.modalities.text.clean_kernel import may_change
 from d4a.modalities.text.normalise import normalise, touched
 from d4a.modalities.text.rows import SCHEMA
 from hypothesis import given, settings
@@ -124,3 +125,27 @@ def _untouched(points: list[str], form: str) -> list[str]:
 def test_normalise_is_unicode_normalisation(texts: list[str | None], form: str) -> None:
     expected = [None if text is None else unicodedata.normalize(form, text) for text in texts]
     assert normalise(pa.array(texts, pa.large_string()), form).to_pylist() == expected
+
+
+DIRT = st.one_of(
+    st.sampled_from(["a", "b ", "\n", "\n\n", "\n\n\n", " \n", "\t\n", "\r\n", "\u00a0\n"]),
+    st.sampled_from(["\u3000", "e\u0301", "\u0343", "\u212b", "é", "ж", "汉"]),
+    st.text(st.characters(codec="utf-8"), max_size=3),
+    st.sampled_from(["x" * 61, "x" * 62, "x" * 63, "x" * 64, "字" * 21]),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.lists(DIRT, max_size=12).map("".join), min_size=1, max_size=4))
+def test_a_text_that_a_quick_look_passes_over_has_nothing_to_clean(texts: list[str]) -> None:
+    column = pa.array(texts, pa.large_string())
+    slowly = Clean(CleanOptions())._clean(column).to_pylist()
+    assert [text or "" for text in _changed(texts)["text"].to_pylist()] == slowly
+    assert [kept for kept, look in zip(slowly, may_change(column), strict=True) if not look] == [
+        text for text, look in zip(texts, may_change(column), strict=True) if not look
+    ]
+
+
+def test_plain_text_is_passed_over() -> None:
+    texts = pa.array(["plain\n\n  text, é ж 汉字", "a line \nof loose ends", "\u00a0", None, ""], pa.large_string())
+    assert may_change(texts).tolist() == [False, True, True, False, False]
