@@ -196,7 +196,7 @@ class _Blocks:
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._schema = schema
-        self._file = pa.ipc.new_file(str(path), schema, options=pa.ipc.IpcWriteOptions(compression="zstd"))
+        self._file = pa.ipc.new_file(str(path), schema, options=pa.ipc.IpcWriteOptions(compression="lz4"))
         self._waiting: list[pa.RecordBatch] = []
         self._bytes = self._rows = self._block = 0
 

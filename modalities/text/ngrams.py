@@ -30,6 +30,7 @@ class Classes(NamedTuple):
     keys    (t,) uint64   the table: hash of a class, 0 where the slot is free
     roots   (t,) uint32   the first n-gram of the class in the slot
     alive   (w,) uint32   n-grams that repeat, ascending
+    parted  (w,) uint32   n-grams that go on otherwise than the first of their class
     root    (w,) uint32   of an n-gram alive, the first of its class
     size    (w,) uint32   of a root, the n-grams in its class
     paired  (w,) uint64   hash of the pair of words at each word
@@ -40,6 +41,7 @@ class Classes(NamedTuple):
     keys: Hashes
     roots: Places
     alive: Places
+    parted: Places
     root: Places
     size: Places
     paired: Hashes
@@ -54,6 +56,7 @@ class Classes(NamedTuple):
             scratch("ngrams.keys", table, np.uint64),
             scratch("ngrams.roots", table, np.uint32),
             scratch("ngrams.alive", most, np.uint32),
+            scratch("ngrams.parted", most, np.uint32),
             scratch("ngrams.root", most, np.uint32),
             scratch("ngrams.size", most, np.uint32),
             scratch("ngrams.paired", most, np.uint64),
@@ -134,20 +137,25 @@ def _may_repeat(words: Words, first: np.uint64, pairs: np.uint64, classes: Class
 @lean
 def repeated_longer(words: Words, first: np.uint64, count: np.uint64, classes: Classes, alive: np.uint64, n: int) -> np.uint64:
     """From classes of (n-1)-grams to classes of n-grams; returns the number of those alive."""
-    size, shift = table_for(alive, _2)
-    classes.keys[:size] = _0
     last = np.uint64(n - 1)
-    here = _0
+    here, parted = _0, _0
     for k in range(_0, alive):
         i = np.uint64(classes.alive[k])
         if i + last >= count:
             break
-        root = np.uint64(classes.root[i])
-        word = words.hashes[first + i + last]
-        if root != i and word != words.hashes[first + root + last]:
-            root = find(classes.keys, classes.roots, mix(root, word), i, size - _1, shift)
-        _join(classes, i, root)
         here += _1
+        root = np.uint64(classes.root[i])
+        if words.hashes[first + i + last] == words.hashes[first + root + last]:
+            classes.size[root] = np.uint32(1) if root == i else classes.size[root] + np.uint32(1)
+        else:
+            classes.parted[parted] = np.uint32(i)
+            parted += _1
+    size, shift = table_for(parted, _2)
+    classes.keys[:size] = _0
+    for k in range(_0, parted):
+        i = np.uint64(classes.parted[k])
+        key = mix(np.uint64(classes.root[i]), words.hashes[first + i + last])
+        _join(classes, i, find(classes.keys, classes.roots, key, i, size - _1, shift))
     return _drop_single(classes, here)
 
 

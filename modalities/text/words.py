@@ -96,8 +96,13 @@ def _find(
         letters, alnum, high = letters_at(text, i) & inside, digits_at(text, i) & inside, beyond_ascii_at(text, i) & inside
         symbols = ~(letters | alnum) & inside
         tail = _0 if mode == SPLIT else symbols >> (length - _1) & _1
-        if length % _16 == _0 or high or not _ends_word(text[i + length]) or _is_odd(mode, symbols, tail, length):
+        odd = _is_odd(mode, symbols, tail, length)
+        if length % _16 == _0 or high or not _ends_word(text[i + length]) or (odd and mode != TOKENS):
             i, count = _run(text, i, end, mode, index, entries, words, count)
+            continue
+        if odd:
+            count = _ascii_tokens(text, i, length, symbols, letters, words, count)
+            i += length + _1
             continue
         kind = np.uint8((symbols != inside) * WORD | (letters != _0) * LETTERS)
         if length > tail:
@@ -264,6 +269,34 @@ def _token_run(
 
 
 @lean
+def _ascii_tokens(
+    text: Bytes, i: np.uint64, length: np.uint64, symbols: np.uint64, letters: np.uint64, words: Words, count: np.uint64
+) -> np.uint64:
+    """What `_token_run` appends, for ASCII of at most 15 bytes whose symbols and letters are known."""
+    at = _0
+    while at < length:
+        if symbols >> at & _1:
+            size = _in_a_row(text, i + at, i + length)
+            count = _push_short(text, i + at, size, np.uint8(0), words, count)
+            at += size
+            continue
+        first = at
+        while True:
+            at += trailing_zeros(symbols >> at | _1 << (length - at))
+            gap = trailing_zeros(~(symbols >> at))
+            if at + gap >= length:
+                break
+            behind = i + at + _in_a_row(text, i + at, i + length)
+            following = _ascii_kind(text[behind]) if is_alnum(text[behind]) else np.int32(0)
+            if _is_border(np.uint32(text[i + at]), behind - i - at, _ascii_kind(text[i + at - _1]), following):
+                break
+            at += gap
+        lettered = letters >> first & ((_1 << (at - first)) - _1)
+        count = _push_short(text, i + first, at - first, np.uint8(WORD | (LETTERS if lettered else 0)), words, count)
+    return count
+
+
+@lean
 def _ascii_kind(byte: np.uint8) -> np.int32:
     """The properties of an ASCII letter or digit."""
     return np.int32(RUN | (NUMERIC if byte <= 0x39 else LETTER | (UPPER if byte <= 0x5A else 0)))
@@ -277,13 +310,19 @@ def _divides(
     following = np.int32(0)
     if behind < end:
         _, following, _ = _character(text, behind, end, index, entries)
+    return _is_border(code, behind - i, last, following)
+
+
+@lean
+def _is_border(code: np.uint32, size: np.uint64, last: np.int32, following: np.int32) -> bool:
+    """Whether a symbol, so often in a row, divides what stands before it from what follows."""
     letters, numbers = last & following & LETTER, last & following & NUMERIC
     if code == 0x2D or code == 0x7E or code == 0x2013 or code == 0x2014 or code == 0x2C:  # - ~ – — ,
         return bool(letters or (code == 0x2D and numbers))
     if code == 0x3A or code == 0x2F or (code >= 0x3C and code <= 0x3E):  # : / < = >
         return bool(last & (LETTER | NUMERIC) and following & LETTER)
     if code == 0x2E:  # the end of a sentence without a blank
-        return bool(behind - i > _1 or (letters and not last & UPPER and following & UPPER))
+        return bool(size > _1 or (letters and not last & UPPER and following & UPPER))
     return bool(code == 0x2026 or (numbers and (code == 0x2A or code == 0x2B or code == 0x5E)))  # … * + ^
 
 
