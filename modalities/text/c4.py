@@ -113,7 +113,7 @@ class C4Options(Options):
 
 
 class C4(Transform):
-    """Take out lines that are no sentences, and refuse pages that are no prose.
+    """Take out lines that are no sentences, and refuse pages that are no prose (C4; Raffel et al. 2020).
 
     Lines (of `str.splitlines`; in dolma what U+000A separates) lose outer white space and go, in this order, with a word that is too
     long; without an end mark; with too few words; with `javascript`; with a policy phrase. Pages are judged by what the lines that came so

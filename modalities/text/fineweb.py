@@ -57,7 +57,7 @@ class FineWebOptions(Options):
 
 
 class FineWeb(Filter):
-    """FineWeb's line rules.
+    """FineWeb's line rules (Penedo et al. 2024; constants of datatrove's FineWebQualityFilter).
 
     Lines are what U+000A separates; lines of white space alone do not count. A line ends well when its last character has Unicode's
     property Sentence_Terminal (in any script, 。 too) or is one of the Khmer marks U+17D4-17D6, U+17D9, U+17DA; white space behind it

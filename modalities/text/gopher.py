@@ -69,7 +69,7 @@ class GopherOptions(Options):
 
 
 class GopherQuality(Filter):
-    """Gopher's quality rules.
+    """Gopher's quality rules (Rae et al. 2021, table A1).
 
     Words of datatrove, in place of spaCy's tokens: a word begins with the first and ends with the last letter, mark or number in a
     run of characters without white space (`don't`, `3.14`, `foo(x` are one word each). A symbol inside divides it where spaCy's

@@ -40,7 +40,7 @@ class RefinedWebOptions(Options):
 
 
 class RefinedWeb(Transform):
-    """Take out or shorten lines that are no content, and refuse texts that lose much by it.
+    """Take out or shorten lines that are no content, and refuse texts that lose much by it (Penedo et al. 2023).
 
     Lines are what U+000A separates. In this order, lines go that are mostly capitals, digits only, counters, or of one word; then patterns
     are taken out of short lines, and a line of which nothing is left goes. Empty lines stay, lines of white space alone go uncounted.

@@ -104,7 +104,7 @@ _CHARS_DOC = (
 
 
 class Repetition(Filter):
-    """Gopher's rules on repetition.
+    """Gopher's rules on repetition (Rae et al. 2021, table A1).
 
     Words by variant: datatrove: words and symbols of text.quality.gopher, in place of spaCy's tokens. dclm: what lies between
     Unicode's word boundaries and begins with a letter or number, without their tables. dolma, nemo: what stands between white
