@@ -13,9 +13,8 @@ from typing import ClassVar, Literal
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from ...curator.stage import Bools, Options, Rule, Transform, Value, judge, measure
+from ...curator.stage import Options, Rule, Transform, Value, judge, measure
 from .pii_borders import TAGS
 from .pii_forms import FORMS
 from .pii_kernel import KIND, KINDS, find, mask
@@ -73,8 +72,9 @@ class Pii(Transform):
     find that begins first; of several that begin there, the longest; of several as long, the first of secret, iban, card, ip,
     email, phone. So nothing that any form describes is left in part, and masking twice gives what masking once gives.
 
-    Masked are the text and, where a conversation's text has a find, the strings of its `record` (values, not names of fields), each by
-    itself. `url`, `meta` and the record's id are not looked at. Counts are of the text as it came.
+    Masked are the text and all strings of a conversation's `record` (values, not names of fields), each by itself and as it came, also
+    those that are no part of the text or that a stage before took out of it. `url`, `meta` and the record's id are not looked at. Counts
+    are of the text as it came to this stage.
     """
 
     name: ClassVar[str] = "text.pii"
@@ -102,9 +102,11 @@ class Pii(Transform):
         counts = np.zeros((n, len(KINDS)), np.int64)
         np.add.at(counts, (np.repeat(np.arange(n), np.diff(bounds)), found[:, KIND]), 1)
         characters = np.zeros(n, np.int64)
-        if len(found) and self.options.mask != "none":
-            text, characters = mask(text, found, bounds, self._masks)
-            record = self._mask_records(record, np.diff(bounds) > 0)
+        if self.options.mask != "none":
+            if len(found):
+                text, characters = mask(text, found, bounds, self._masks)
+            if record.null_count < n:
+                record = self._mask_records(record)
         nothing = pa.nulls(n, pa.int64())
         columns = {name: batch.column(name) for name in batch.schema.names}
         columns.update({kind: pa.array(counts[:, k]) if kind in self.options.kinds else nothing for k, kind in enumerate(KINDS)})
@@ -115,21 +117,23 @@ class Pii(Transform):
     def _masks(self) -> list[str]:
         return [MASKS[self.options.mask][kind] for kind in KINDS]
 
-    def _mask_records(self, records: pa.Array, where: Bools) -> pa.Array:
-        """The records with the strings masked of those `where` the text has a find; what is no string stays byte for byte."""
-        hit = pc.and_(records.is_valid(), pa.array(where))
-        if not pc.any(hit).as_py():
-            return records
-        masked = [self._mask_record(record) for record in records.filter(hit).to_pylist()]
-        return pc.replace_with_mask(records, hit, pa.array(masked, records.type))
-
-    def _mask_record(self, record: str) -> str:
-        places = [place for place in _STRING.finditer(record) if place[1] is None]
-        strings = pa.array([orjson.loads(place[0]) for place in places], pa.large_string())
+    def _mask_records(self, records: pa.Array) -> pa.Array:
+        """The records with their strings masked; what is no string stays byte for byte."""
+        held: list[str | None] = records.to_pylist()
+        places = [(row, place) for row, record in enumerate(held) if record for place in _STRING.finditer(record) if place[1] is None]
+        strings = pa.array([orjson.loads(place[0]) for _, place in places], pa.large_string())
         found, bounds = find(strings, self.options.kinds, self.options.private_ips)
+        if not len(found):
+            return records
         masked, _ = mask(strings, found, bounds, self._masks)
-        pieces, at = [], 0
-        for k in np.flatnonzero(np.diff(bounds)):
-            pieces += [record[at : places[k].start()], orjson.dumps(masked[k].as_py()).decode()]
-            at = places[k].end()
-        return "".join([*pieces, record[at:]])
+        pieces: dict[int, list[str]] = {}
+        ends: dict[int, int] = {}
+        for k in np.flatnonzero(np.diff(bounds)).tolist():
+            row, place = places[k]
+            pieces.setdefault(row, []).extend((place.string[ends.get(row, 0) : place.start()], orjson.dumps(masked[k].as_py()).decode()))
+            ends[row] = place.end()
+        for row, parts in pieces.items():
+            record = held[row]
+            assert record is not None
+            held[row] = "".join((*parts, record[ends[row] :]))
+        return pa.array(held, records.type)

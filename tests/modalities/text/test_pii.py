@@ -198,3 +198,15 @@ def test_a_limit_drops_and_only_decides_anew() -> None:
 )
 def test_hostile_repeats_take_no_longer_than_text(piece: str) -> None:
     assert finds(piece * (3_000_000 // len(piece)), KINDS, True) is not None
+
+
+def test_what_is_packed_is_masked_also_where_the_text_has_no_find() -> None:
+    beside = '{"messages":[{"role":"user","content":"hi","tool_calls":[{"arguments":"to bob@b.de"}]}],"by":"a@b.de"}'
+    taken_out = '{"conversations":[{"value":"A sentence.\\nmail bob@b.de"},{"value":"x@b.de"}],"n":1e400}'
+    rows = change("hi", "A sentence.", record=[beside, taken_out])
+    assert [row["record"] for row in rows] == [
+        '{"messages":[{"role":"user","content":"hi","tool_calls":[{"arguments":"to <EMAIL>"}]}],"by":"<EMAIL>"}',
+        '{"conversations":[{"value":"A sentence.\\nmail <EMAIL>"},{"value":"<EMAIL>"}],"n":1e400}',
+    ]
+    assert [row["found"] for row in rows] == [0, 0]
+    assert [row["record"] for row in change("hi", "A sentence.", record=[beside, taken_out], mask="none")] == [beside, taken_out]
