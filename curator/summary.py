@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .errors import visible
+from .report.differences import spaced_words
 
 if TYPE_CHECKING:
     from .outcome import FlowOutcome, Outcome
@@ -181,8 +182,8 @@ def _side_by_side(row: dict[str, Any], payloads: dict[int, tuple[str, bytes]]) -
     both = [payloads.get(row["id"]), payloads.get(twin["id"]) if twin else None]
     if any(one is None or one[0] != "text/plain" for one in both):
         return []
-    left, right = (one[1].decode("utf-8", "replace").split()[:COMPARED_WORDS] for one in both if one is not None)
-    matcher = SequenceMatcher(None, left, right, autojunk=False)
+    left, right = (spaced_words(one[1].decode("utf-8", "replace"))[:COMPARED_WORDS] for one in both if one is not None)
+    matcher = SequenceMatcher(None, [word.rstrip() for word in left], [word.rstrip() for word in right], autojunk=False)
     places = [(a, b, c, d) for tag, a, b, c, d in matcher.get_opcodes() if tag != "equal"]
     equal = sum(block.size for block in matcher.get_matching_blocks())
     cut = f" (of the first {COMPARED_WORDS:,} compared)" if COMPARED_WORDS in (len(left), len(right)) else ""
@@ -198,10 +199,10 @@ def _side_by_side(row: dict[str, Any], payloads: dict[int, tuple[str, bytes]]) -
 
 def _passage(words: list[str], start: int, end: int) -> Text:
     """Words in bold after the few that lead to them."""
-    words = [visible(word) for word in words]
-    lead = " ".join(words[max(0, start - 4) : start])
-    shown = " ".join(words[start : min(end, start + DIFFERENCE_WORDS)]) + (" …" if end - start > DIFFERENCE_WORDS else "")
-    return Text.assemble((f"… {lead} " if lead else "", "dim"), (shown, "bold"))
+    words = [visible(word.rstrip()) + " " * word.endswith(" ") for word in words]
+    lead = "".join(words[max(0, start - 4) : start])
+    shown = "".join(words[start : min(end, start + DIFFERENCE_WORDS)]) + (" …" if end - start > DIFFERENCE_WORDS else "")
+    return Text.assemble((f"… {lead}" if lead else "", "dim"), (shown, "bold"))
 
 
 def why_dataset(dataset: Dataset, drops: list[dict[str, Any]]) -> RenderableType:

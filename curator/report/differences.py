@@ -14,7 +14,10 @@ from itertools import accumulate
 
 from .markup import Html, join, lines, tag
 
-_TOKEN = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff]|\w+|\s+|.", re.DOTALL)
+# scripts whose words have no space between them, and Hangul, whose words are long
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff"
+_TOKEN = re.compile(rf"[{_UNSPACED}]|\w+|\s+|.", re.DOTALL)
+_SPACED = re.compile(rf"(?:[{_UNSPACED}]|[^\s{_UNSPACED}]+)\s*")
 _Step = tuple[bool, int, int, int, int]  # the two agree; start and end here; start and end in the other
 _COMMON = 0.4  # of the shorter text
 _CHANCE = 8  # characters that agree between two changes and mean nothing
@@ -26,6 +29,11 @@ CUT = "…"  # at the end of an excerpt whose text goes on
 def words(text: str) -> list[str]:
     """Words, ideographs, runs of white space and single marks: joined they are the text."""
     return _TOKEN.findall(text)
+
+
+def spaced_words(text: str) -> list[str]:
+    """Words between white space, each with a blank behind it where the text has any; a character each in scripts without spaces."""
+    return [word if not word[-1].isspace() else f"{word.rstrip()} " for word in _SPACED.findall(text)]
 
 
 def mark(text: str, other: str) -> Html | None:

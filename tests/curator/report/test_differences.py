@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from d4a.curator.report.differences import CUT, mark
+from d4a.curator.report.differences import CUT, mark, spaced_words
 
 
 def marks(text: str, other: str) -> tuple[list[str], list[str]]:
@@ -47,3 +47,8 @@ def test_data_stay_text_and_excerpts_of_any_kind_are_quick() -> None:
     for one, other in (("ab " * 200, "ba " * 200), ("海" * 600, "纳海" * 300), ("." * 600, ".," * 300), ("a" * 600, "b" * 600)):
         mark(one, other)
     assert time.monotonic() - started < 5
+
+
+def test_scripts_without_spaces_are_compared_by_character() -> None:
+    assert spaced_words("坐在 门口\nthe end") == ["坐", "在 ", "门", "口 ", "the ", "end"]
+    assert spaced_words("สวัสดี") == list("สวัสดี")
