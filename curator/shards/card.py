@@ -148,7 +148,7 @@ def loading_code(flow: str, shards: Sequence[Shard], suffixes: Sequence[str]) ->
     splits = group_shards(shards, _split)
     split = "train" if "train" in splits else next(iter(splits))
     urls = brace_pattern([shard.path for shard in splits[split]])
-    decoder, show = ('"pil"', 'sample["jpg"].size') if "jpg" in suffixes else ("", 'sample["json"]["text"][:80]')
+    decoder, show = ('"pil"', 'sample["jpg"].size') if "jpg" in suffixes else ("", 'sample["json"].get("text", sample["json"])')
     also = ', sample["txt"]' if "txt" in suffixes else ""
     return [
         "import webdataset as wds",
