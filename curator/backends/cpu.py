@@ -8,7 +8,11 @@ kernel at the same moment can mix them up, while two that cache the same one do 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from functools import cache
+from itertools import chain
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -21,20 +25,57 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=np.generic)
 
 
+# without reference counts on arrays, which take half the time of parts that are called once a line (Numba does not document `_nrt`), and
+# without rewrites of array expressions, of which there are none
+_LEAN: dict[str, Any] = {"nogil": True, "_nrt": False, "no_rewrites": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+
+
 def kernel(function: F) -> F:
     """Compile a function that Python calls; cached on disk, or again in every process where no folder can be written."""
-    try:
-        return cast(F, numba.njit(nogil=True, cache=True)(function))
-    except RuntimeError:  # no folder can be written: `d4a doctor` says so
-        return cast(F, numba.njit(nogil=True)(function))
+    return _cached(function, {"nogil": True})
 
 
 def part(function: F) -> F:
-    """Compile a function that kernels call; it becomes part of theirs.
-
-    The cache does not follow it into other files: after an edit of a part, caches of kernels elsewhere are stale.
-    """
+    """Compile a function that kernels call; it becomes part of theirs."""
     return cast(F, numba.njit(nogil=True)(function))
+
+
+def lean_kernel(function: F) -> F:
+    """`kernel` for a function that allocates nothing, nor do its parts."""
+    return _cached(function, _LEAN)
+
+
+def lean(function: F) -> F:
+    """`part` of a lean kernel; Python cannot call it."""
+    return cast(F, numba.njit(no_cpython_wrapper=True, **_LEAN)(function))
+
+
+def inlined(function: F) -> F:
+    """The same for what has one caller: compiled as its text, else once for itself and again within the caller."""
+    return cast(F, numba.njit(no_cpython_wrapper=True, inline="always", **_LEAN)(function))
+
+
+def _cached(function: F, options: dict[str, Any]) -> F:
+    try:
+        compiled = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder can be written: `d4a doctor` says so
+        return cast(F, numba.njit(**options)(function))
+    # Numba asks whether the kernel's own file is the one that was compiled; its parts lie in others
+    file = compiled._cache._cache_file
+    file._source_stamp = (file._source_stamp, _sources(_PACKAGE), _sources(Path(function.__code__.co_filename).parent))
+    return cast(F, compiled)
+
+
+_PACKAGE = Path(__file__).parents[2]
+
+
+@cache
+def _sources(folder: Path) -> str:
+    """A digest of the Python files that parts may lie in: a folder's own, or all of d4a's."""
+    files = folder.glob("*.py")
+    if folder == _PACKAGE:
+        files = chain(*((folder / part).rglob("*.py") for part in ("curator/backends", "modalities")))
+    return hashlib.blake2b(b"".join(hashlib.blake2b(file.read_bytes()).digest() for file in sorted(files))).hexdigest()
 
 
 def read_only(array: npt.NDArray[T]) -> npt.NDArray[T]:

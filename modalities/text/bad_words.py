@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...curator.backends.cpu import read_only
+from ...curator.backends.cpu import lean, lean_kernel, read_only
 from ...curator.columns import Bytes, Offsets, buffers
 from ...curator.stage import Ints
 from .unicode import CASE_SHIFT, LETTER, NUMERIC, SPACE, Entries, Index, decode, entry, table
-from .vectors import lean, lean_kernel
 
 Tree = npt.NDArray[np.int32]
 BYTE, CHILD, SIBLING, ENDS = range(4)

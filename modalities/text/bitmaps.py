@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...curator.backends.cpu import trailing_zeros
+from ...curator.backends.cpu import lean, trailing_zeros
 from ...curator.columns import Bytes, Offsets
 from .unicode import BREAK, LETTER, NUMERIC, RUN, SOLO, SPACE, TERMINAL, UPPER, Entries, Index, decode, entry, table
-from .vectors import equal, leading_zeros, lean, ones, within
+from .vectors import equal, leading_zeros, ones, within
 
 Bits = npt.NDArray[np.uint64]
 

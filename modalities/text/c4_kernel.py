@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ...curator.backends.cpu import read_only
+from ...curator.backends.cpu import inlined, lean, lean_kernel, read_only
 from ...curator.columns import Bytes, Offsets, buffers
 from ...curator.stage import Ints
 from .bitmaps import (
@@ -37,7 +37,7 @@ from .bitmaps import (
 from .edited import strings
 from .phrases import occurrences, phrases
 from .unicode import decode
-from .vectors import copy, equal, inlined, lean, lean_kernel, letter, ones, paste
+from .vectors import copy, equal, letter, ones, paste
 
 NO_END, FEW_WORDS, LONG_WORD, JAVASCRIPT, POLICY, SENTENCES, LOREM, CURLY, CHARS = (np.int64(k) for k in range(9))
 STAYS, BLANK = np.int64(9), np.int64(10)

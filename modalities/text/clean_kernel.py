@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from ...curator.backends.cpu import lean, lean_kernel
 from ...curator.columns import Bytes
 from ...curator.stage import Bools
 from .padded import Padded, lay_out
-from .vectors import equal, lean, lean_kernel, within
+from .vectors import equal, within
 
 _0, _1, _2, _63, _64 = (np.uint64(k) for k in (0, 1, 2, 63, 64))
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from ...curator.backends.cpu import read_only, trailing_zeros
+from ...curator.backends.cpu import inlined, lean, lean_kernel, read_only, trailing_zeros
 from ...curator.columns import Bytes, Offsets, buffers
 from ...curator.stage import Bools, Columns, Filter, Ints, Options, Rule, Value, judge, measure
 from .bitmaps import (
@@ -35,7 +35,7 @@ from .bitmaps import (
     next_of,
 )
 from .tokens import load8
-from .vectors import copy, equal, inlined, lean, lean_kernel, ones
+from .vectors import copy, equal, ones
 
 
 class FineWebOptions(Options):

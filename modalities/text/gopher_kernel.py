@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...curator.backends.cpu import kernel, scratch
+from ...curator.backends.cpu import kernel, lean, scratch
 from ...curator.columns import Bytes
 from ...curator.stage import Ints
 from .padded import Padded, lay_out
 from .segments import find_line_feed, stripped
 from .tokens import bytes_below
 from .unicode import BREAK, Entries, Index, decode, entry, table
-from .vectors import lean
 from .windows import number_at
 from .words import LETTERS, SEGMENTS, SPLIT, TOKENS, WORD, WORDPUNCT, Places, Words
 

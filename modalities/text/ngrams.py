@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...curator.backends.cpu import scratch
+from ...curator.backends.cpu import lean, scratch
 from ...curator.columns import Bytes
-from .vectors import lean
 from .words import Hashes, Places, Words
 
 _0, _1, _2, _8, _29, _32, _64 = (np.uint64(k) for k in (0, 1, 2, 8, 29, 32, 64))

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ...curator.backends.cpu import lean
 from ...curator.columns import Bytes
-from .vectors import lean
 
 Phrases = npt.NDArray[np.uint8]
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ...curator.backends.cpu import read_only
+from ...curator.backends.cpu import inlined, lean, lean_kernel, read_only
 from ...curator.columns import Bytes, Offsets, buffers
 from ...curator.stage import Ints
 from .bitmaps import (
@@ -41,7 +41,7 @@ from .bitmaps import (
 from .edited import strings
 from .phrases import LOOSE, STRICT, match, phrases
 from .unicode import decode
-from .vectors import copy, equal, inlined, lean, lean_kernel, letter, ones, paste, within
+from .vectors import copy, equal, letter, ones, paste, within
 
 CAPITALS, DIGITS, COUNTER, FEW_WORDS, PATTERN, BEFORE, REMOVED, CHARS = (np.int64(k) for k in range(8))
 STAYS, BLANK = np.int64(8), np.int64(9)

@@ -10,14 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ...curator.backends.cpu import kernel
+from ...curator.backends.cpu import kernel, lean
 from ...curator.columns import Bytes
 from ...curator.stage import Ints
 from .ngrams import Classes, repeated_longer, repeated_pairs, top
 from .padded import Padded, lay_out
 from .segments import repeated_segments, stripped
 from .unicode import Entries, Index, table
-from .vectors import lean
 from .words import Words
 
 GREEDY = 0  # left to right: an n-gram met before counts and is jumped over, any other is remembered

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...curator.backends.cpu import lean
 from ...curator.columns import Bytes
 from .ngrams import Classes, find, mix, table_for
 from .tokens import bytes_below
 from .unicode import SPACE, Entries, Index, decode, entry
-from .vectors import lean
 from .windows import number_at
 
 RUNS, EACH, NOT_BLANK, STRIPPED = range(4)

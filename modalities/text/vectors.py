@@ -8,41 +8,15 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
-from ...curator.backends.cpu import F
+from ...curator.backends.cpu import lean
 from ...curator.columns import Bytes
 
 _0, _63, _64 = (np.uint64(k) for k in (0, 63, 64))
-
-
-# without reference counts on arrays, which take half the time of parts that are called once a line (Numba does not document `_nrt`), and
-# without rewrites of array expressions, of which there are none
-_LEAN = {"nogil": True, "_nrt": False, "no_rewrites": True, "error_model": "numpy", "no_cfunc_wrapper": True}
-_njit = cast(Any, numba.njit)
-
-
-def lean_kernel(function: F) -> F:
-    """`cpu.kernel` for a function that allocates nothing, nor do its parts."""
-    try:
-        return cast(F, _njit(cache=True, **_LEAN)(function))
-    except RuntimeError:  # no folder can be written
-        return cast(F, _njit(**_LEAN)(function))
-
-
-def lean(function: F) -> F:
-    """`cpu.part` for a lean kernel; Python cannot call it."""
-    return cast(F, _njit(no_cpython_wrapper=True, **_LEAN)(function))
-
-
-def inlined(function: F) -> F:
-    """The same for what has one caller: compiled as its text, else once for itself and again within the caller."""
-    return cast(F, _njit(no_cpython_wrapper=True, inline="always", **_LEAN)(function))
-
 
 _BLOCK = ir.VectorType(ir.IntType(8), 64)
 

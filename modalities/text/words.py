@@ -12,11 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...curator.backends.cpu import kernel, scratch, trailing_zeros
+from ...curator.backends.cpu import kernel, lean, scratch, trailing_zeros
 from ...curator.columns import Bytes
 from ...curator.stage import Ints
 from .unicode import LETTER, NUMERIC, RUN, SOLO, SPACE, UPPER, Entries, Index, decode, entry
-from .vectors import lean
 from .windows import beyond_ascii_at, blanks_at, digits_at, letters_at, number_at
 
 TOKENS = 0  # words and symbols as text.quality.gopher defines them, after spaCy's English rules

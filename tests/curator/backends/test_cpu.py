@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from d4a.curator.backends.cpu import kernel, part, read_only, trailing_zeros
@@ -36,3 +41,18 @@ def test_read_only_is_a_view_and_leaves_the_array_alone() -> None:
     assert view[0] == 9
     with pytest.raises(ValueError, match="read-only"):
         view[0] = 1
+
+
+def test_a_cached_kernel_follows_a_part_in_another_file(tmp_path: Path) -> None:
+    (tmp_path / "parts.py").write_text("from d4a.curator.backends.cpu import part\n@part\ndef f(x):\n    return 2 * x\n")
+    (tmp_path / "kernels.py").write_text(
+        "from d4a.curator.backends.cpu import kernel\nfrom parts import f\n@kernel\ndef g(x):\n    return f(x)\n"
+        "if __name__ == '__main__':\n    import kernels\n    print(kernels.g(21), sum(kernels.g.stats.cache_hits.values()))\n"
+    )
+    found = []
+    for factor in (2, 2, 3):
+        text = (tmp_path / "parts.py").read_text()
+        (tmp_path / "parts.py").write_text(re.sub(r"\d \*", f"{factor} *", text))
+        told = subprocess.run([sys.executable, tmp_path / "kernels.py"], capture_output=True, text=True, check=True)
+        found.append(told.stdout.split())
+    assert found == [["42", "0"], ["42", "1"], ["63", "0"]]
