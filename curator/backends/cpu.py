@@ -27,7 +27,8 @@ T = TypeVar("T", bound=np.generic)
 
 # without reference counts on arrays, which take half the time of parts that are called once a line (Numba does not document `_nrt`), and
 # without rewrites of array expressions, of which there are none
-_LEAN: dict[str, Any] = {"nogil": True, "_nrt": False, "no_rewrites": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_LEAN = {"nogil": True, "_nrt": False, "no_rewrites": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_njit = cast(Any, numba.njit)
 
 
 def kernel(function: F) -> F:
@@ -47,19 +48,19 @@ def lean_kernel(function: F) -> F:
 
 def lean(function: F) -> F:
     """`part` of a lean kernel; Python cannot call it."""
-    return cast(F, numba.njit(no_cpython_wrapper=True, **_LEAN)(function))
+    return cast(F, _njit(no_cpython_wrapper=True, **_LEAN)(function))
 
 
 def inlined(function: F) -> F:
     """The same for what has one caller: compiled as its text, else once for itself and again within the caller."""
-    return cast(F, numba.njit(no_cpython_wrapper=True, inline="always", **_LEAN)(function))
+    return cast(F, _njit(no_cpython_wrapper=True, inline="always", **_LEAN)(function))
 
 
 def _cached(function: F, options: dict[str, Any]) -> F:
     try:
-        compiled = numba.njit(cache=True, **options)(function)
+        compiled = _njit(cache=True, **options)(function)
     except RuntimeError:  # no folder can be written: `d4a doctor` says so
-        return cast(F, numba.njit(**options)(function))
+        return cast(F, _njit(**options)(function))
     # Numba asks whether the kernel's own file is the one that was compiled; its parts lie in others
     file = compiled._cache._cache_file
     file._source_stamp = (file._source_stamp, _sources(_PACKAGE), _sources(Path(function.__code__.co_filename).parent))
@@ -72,9 +73,8 @@ _PACKAGE = Path(__file__).parents[2]
 @cache
 def _sources(folder: Path) -> str:
     """A digest of the Python files that parts may lie in: a folder's own, or all of d4a's."""
-    files = folder.glob("*.py")
-    if folder == _PACKAGE:
-        files = chain(*((folder / part).rglob("*.py") for part in ("curator/backends", "modalities")))
+    patterns = ("curator/backends/*.py", "modalities/*/*.py") if folder == _PACKAGE else ("*.py",)
+    files = chain(*(folder.glob(pattern) for pattern in patterns))
     return hashlib.blake2b(b"".join(hashlib.blake2b(file.read_bytes()).digest() for file in sorted(files))).hexdigest()
 
 
