@@ -24,34 +24,39 @@ def tokens(text: str) -> list[str]:
         if not properties(char) & (SPACE | SOLO):
             held += char
             continue
-        for piece in divided(held):
-            places = [k for k, c in enumerate(piece) if properties(c) & RUN] or [len(piece)]
-            word = piece[places[0] : places[-1] + 1]
-            found += [*symbols(piece[: places[0]]), *([word] if word else []), *symbols(piece[places[-1] + 1 :])]
+        found += tokens_of(held)
         found += [char] if properties(char) & SOLO else []
         held = ""
     return found
 
 
-def symbols(text: str) -> list[str]:
-    return [found[0] for found in re.finditer(r"([-.=~+|^/\\@])\1*|.", text, re.DOTALL)]
+def tokens_of(run: str) -> list[str]:
+    """Tokens of characters without white space: what comes off in front, the rest divided, what comes off behind."""
+    front, behind = [], list[str]()
+    while run and not properties(run[0]) & RUN:
+        dots = len(run) - len(run.lstrip("."))
+        if run[0] in "-/\\@|~^" or (dots == 1 and len(run) > 1):
+            break
+        front.append(run[: max(dots, 1)])
+        run = run[max(dots, 1) :]
+    while run and not properties(run[-1]) & RUN and run[-1] not in "-/\\@|~^=+":
+        dots = len(run) - len(run.rstrip("."))
+        behind.insert(0, run[len(run) - max(dots, 1) :])
+        run = run[: len(run) - max(dots, 1)]
+    return [*front, *divided(run), *behind]
 
 
 def divided(run: str) -> list[str]:
-    """A run of characters without white space, cut at the symbols that divide what would be one word."""
-    pieces, start, k = [], 0, 0
-    while k < len(run):
-        if properties(run[k]) & RUN:
-            k += 1
-            continue
-        symbol = symbols(run[k:])[0]
+    """A run cut at the symbols that divide what would be one word."""
+    pieces, start = [], 0
+    for found in re.finditer(r"(?<!\.)\.+|(?<!-)-+|.", run, re.DOTALL):
+        k, symbol = found.start(), found[0]
+        behind = properties(run[found.end()]) if found.end() < len(run) else 0
         before = properties(run[k - 1]) if k > start else 0
-        behind = properties(run[k + len(symbol)]) if k + len(symbol) < len(run) else 0
-        if before & RUN and divides(symbol, before, behind):
+        if not properties(symbol[0]) & RUN and before & RUN and divides(symbol, before, behind):
             pieces += [run[start:k], symbol]
-            start = k + len(symbol)
-        k += len(symbol)
-    return [*pieces, run[start:]]
+            start = found.end()
+    return [*pieces, *([run[start:]] if run[start:] else [])]
 
 
 def divides(symbol: str, before: int, behind: int) -> bool:

@@ -3,7 +3,7 @@
 The paper leaves open what a word is, what a repeated n-gram's characters are and what they are divided by; published
 data sets rest on one reading each, so a recipe names it. On `the cat sat on the mat the cat sat on the mat` the share
 of characters in repeated 5-grams is .31, .49, .50 or 1. Of 623 English pages of manuals that were not looked at while words were
-defined, 97.6 % get datatrove 0.10.1's verdict (99.0 % of the 700 that were).
+defined, 99.5 % get datatrove 0.10.1's verdict (99.9 % of the 700 that were).
 """
 
 from __future__ import annotations

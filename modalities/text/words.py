@@ -34,8 +34,9 @@ _29, _32 = np.uint64(29), np.uint64(32)
 _ONES, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _ALL, _WINDOW = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(1 << 16)
 _MIX, _END, _START = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0x243F6A8885A308D3)
-_BLANK, _UNDERSCORE = ord(" "), ord("_")
-_ROWS = tuple(ord(c) for c in ".-=~+|^/\\@")
+_BLANK, _UNDERSCORE, _DOT, _HYPHEN = (ord(c) for c in " _.-")
+_STICK_IN_FRONT, _STICK_BEHIND = 0, 1
+_STAY_BEHIND = tuple(ord(c) for c in "-/\\@|~^=+")
 
 
 class Words(NamedTuple):
@@ -95,13 +96,9 @@ def _find(
         letters, alnum, high = letters_at(text, i) & inside, digits_at(text, i) & inside, beyond_ascii_at(text, i) & inside
         symbols = ~(letters | alnum) & inside
         tail = _0 if mode == SPLIT else symbols >> (length - _1) & _1
-        odd = _is_odd(mode, symbols, tail, length)
-        if length % _16 == _0 or high or not _ends_word(text[i + length]) or (odd and mode != TOKENS):
+        odd = _is_odd(mode, symbols, tail, length, text[i + length - _1])
+        if length % _16 == _0 or high or not _ends_word(text[i + length]) or odd:
             i, count = _run(text, i, end, mode, index, entries, words, count)
-            continue
-        if odd:
-            count = _ascii_tokens(text, i, length, symbols, letters, words, count)
-            i += length + _1
             continue
         kind = np.uint8((symbols != inside) * WORD | (letters != _0) * LETTERS)
         if length > tail:
@@ -113,12 +110,13 @@ def _find(
 
 
 @lean
-def _is_odd(mode: int, symbols: np.uint64, tail: np.uint64, length: np.uint64) -> bool:
-    """Whether ASCII without white space is anything but one word with at most one symbol behind it."""
+def _is_odd(mode: int, symbols: np.uint64, tail: np.uint64, length: np.uint64, last: np.uint8) -> bool:
+    """Whether ASCII without white space is anything but one word with at most one symbol behind it that comes off."""
     if mode == SPLIT:
         return False
     inner = symbols ^ tail << (length - _1)
-    return bool(inner | (_0 if mode == TOKENS else tail))  # an underscore may be part of the word
+    stays = last in _STAY_BEHIND if mode == TOKENS else True  # an underscore may be part of the word
+    return bool(inner or (tail and stays and length > _1))
 
 
 @lean
@@ -236,63 +234,108 @@ def is_alnum(byte: np.uint8) -> bool:
 def _token_run(
     text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries, words: Words, count: np.uint64
 ) -> tuple[np.uint64, np.uint64]:
-    open_, first, behind, kind, last, length = False, i, i, np.int32(0), np.int32(0), _0  # the word up to behind its last letter so far
+    """Characters without white space, cut at those that are words of their own."""
+    start, length = i, _0
     while i < end:
         if is_alnum(text[i]):
-            letters = letters_at(text, i)
-            length = min(trailing_zeros(~(letters | digits_at(text, i))), end - i)
-            found = np.int32(RUN | (LETTER if letters & ((_1 << length) - _1) else 0))
-            first, kind = (first, kind) if open_ else (i, np.int32(0))
-            last = _ascii_kind(text[i + length - _1])
-            open_, kind, behind = True, kind | found, i + length
-            i += length
+            i += min(trailing_zeros(~(letters_at(text, i) | digits_at(text, i))), end - i)
             continue
-        code, found, length = _character(text, i, end, index, entries)
+        _, found, length = _character(text, i, end, index, entries)
         if found & SPACE:
             break
-        if found & RUN:
-            first, kind = (first, kind) if open_ else (i, np.int32(0))
-            open_, kind, last, behind = True, kind | found, found, i + length
-        elif found & SOLO:
-            count = _close(text, open_, first, behind, i, kind, words, count)
-            count, open_ = _push(text, i, i + length, found, words, count), False
-        else:
-            length = _in_a_row(text, i, end) if code < 0x80 else length
-            if open_ and behind == i and _divides(text, i, i + length, end, code, last, index, entries):
-                count, open_ = _close(text, open_, first, behind, i, kind, words, count), False
-            if not open_:
-                count = _push(text, i, i + length, np.int32(0), words, count)
+        if found & SOLO:
+            count = _tokens(text, start, i, index, entries, words, count)
+            count = _push(text, i, i + length, found, words, count)
+            start = i + length
         i += length
-    count = _close(text, open_, first, behind, i, kind, words, count)
+    count = _tokens(text, start, i, index, entries, words, count)
     return i + (length if i < end else _0), count
 
 
 @lean
-def _ascii_tokens(
-    text: Bytes, i: np.uint64, length: np.uint64, symbols: np.uint64, letters: np.uint64, words: Words, count: np.uint64
-) -> np.uint64:
-    """What `_token_run` appends, for ASCII of at most 15 bytes whose symbols and letters are known."""
-    at = _0
-    while at < length:
-        if symbols >> at & _1:
-            size = _in_a_row(text, i + at, i + length)
-            count = _push_short(text, i + at, size, np.uint8(0), words, count)
-            at += size
-            continue
-        first = at
-        while True:
-            at += trailing_zeros(symbols >> at | _1 << (length - at))
-            gap = trailing_zeros(~(symbols >> at))
-            if at + gap >= length:
-                break
-            behind = i + at + _in_a_row(text, i + at, i + length)
-            following = _ascii_kind(text[behind]) if is_alnum(text[behind]) else np.int32(0)
-            if _is_border(np.uint32(text[i + at]), behind - i - at, _ascii_kind(text[i + at - _1]), following):
-                break
-            at += gap
-        lettered = letters >> first & ((_1 << (at - first)) - _1)
-        count = _push_short(text, i + first, at - first, np.uint8(WORD | (LETTERS if lettered else 0)), words, count)
+def _tokens(text: Bytes, first: np.uint64, end: np.uint64, index: Index, entries: Entries, words: Words, count: np.uint64) -> np.uint64:
+    """Append the tokens of text[first:end]: symbols that come off in front and behind, between them the rest, which symbols may divide."""
+    while first < end and not is_alnum(text[first]):
+        size = _symbol(text, first, end, _STICK_IN_FRONT, index, entries)
+        if size == _0:
+            break
+        count = _push(text, first, first + size, np.int32(0), words, count)
+        first += size
+    last = end
+    while first < last and not is_alnum(text[last - _1]):
+        before = _before(text, first, last)
+        if _symbol(text, before, last, _STICK_BEHIND, index, entries) == _0:
+            break
+        last = before
+    count = _divided(text, first, last, index, entries, words, count)
+    while last < end:
+        size = _symbol(text, last, end, _STICK_BEHIND, index, entries)
+        count = _push(text, last, last + size, np.int32(0), words, count)
+        last += size
     return count
+
+
+@lean
+def _symbol(text: Bytes, i: np.uint64, end: np.uint64, sticks: int, index: Index, entries: Entries) -> np.uint64:
+    """The bytes of the symbol at text[i] that comes off a word, two dots or more being one; 0 where none does."""
+    code, found, length = _character(text, i, end, index, entries)
+    if found & RUN:
+        return _0
+    if code == _DOT:
+        behind = i + _1
+        while behind < end and text[behind] == _DOT:
+            behind += _1
+        return _0 if behind == i + _1 and sticks == _STICK_IN_FRONT and behind < end else behind - i
+    stays = code == 0x2D or code == 0x2F or code == 0x5C or code == 0x40 or code == 0x7C or code == 0x7E or code == 0x5E  # - / \\ @ | ~ ^
+    stays = stays or (sticks == _STICK_BEHIND and (code == 0x3D or code == 0x2B))  # = +
+    return _0 if stays else length
+
+
+@lean
+def _before(text: Bytes, first: np.uint64, i: np.uint64) -> np.uint64:
+    """Where the character, or the dots in a row, before text[i] begin."""
+    i -= _1
+    while i > first and (text[i] & 0xC0 == 0x80 or (text[i] == _DOT and text[i - _1] == _DOT)):
+        i -= _1
+    return i
+
+
+@lean
+def _divided(text: Bytes, first: np.uint64, end: np.uint64, index: Index, entries: Entries, words: Words, count: np.uint64) -> np.uint64:
+    """Append text[first:end], divided where symbols stand between letters or numbers as spaCy's English rules have it."""
+    i, kind, last = first, np.int32(0), np.int32(0)
+    while i < end:
+        if is_alnum(text[i]):
+            letters = letters_at(text, i)
+            length = min(trailing_zeros(~(letters | digits_at(text, i))), end - i)
+            kind |= np.int32(RUN | (LETTER if letters & ((_1 << length) - _1) else 0))
+            i += length
+            last = _ascii_kind(text[i - _1])
+            continue
+        code, found, length = _character(text, i, end, index, entries)
+        if found & RUN:
+            kind, last = kind | found, found
+        elif last:
+            length = max(length, _row(text, i, end))
+            following = np.int32(0)
+            if i + length < end:
+                _, following, _ = _character(text, i + length, end, index, entries)
+            if _is_border(code, length, last, following):
+                count = _push(text, first, i, kind, words, count)
+                count = _push(text, i, i + length, np.int32(0), words, count)
+                first, kind = i + length, np.int32(0)
+            last = np.int32(0)
+        i += length
+    return _push(text, first, end, kind, words, count) if first < end else count
+
+
+@lean
+def _row(text: Bytes, i: np.uint64, end: np.uint64) -> np.uint64:
+    """How many dots or hyphens stand in a row at text[i]."""
+    behind = i
+    while behind < end and text[behind] == text[i] and (text[i] == _DOT or text[i] == _HYPHEN):
+        behind += _1
+    return behind - i
 
 
 @lean
@@ -302,56 +345,16 @@ def _ascii_kind(byte: np.uint8) -> np.int32:
 
 
 @lean
-def _divides(
-    text: Bytes, i: np.uint64, behind: np.uint64, end: np.uint64, code: np.uint32, last: np.int32, index: Index, entries: Entries
-) -> bool:
-    """Whether symbols inside what would be one word are where spaCy's English rules divide it."""
-    following = np.int32(0)
-    if behind < end:
-        _, following, _ = _character(text, behind, end, index, entries)
-    return _is_border(code, behind - i, last, following)
-
-
-@lean
 def _is_border(code: np.uint32, size: np.uint64, last: np.int32, following: np.int32) -> bool:
-    """Whether a symbol, so often in a row, divides what stands before it from what follows."""
+    """Whether a symbol, so many bytes with those in a row, divides what stands before it from what follows."""
     letters, numbers = last & following & LETTER, last & following & NUMERIC
     if code == 0x2D or code == 0x7E or code == 0x2013 or code == 0x2014 or code == 0x2C:  # - ~ – — ,
         return bool(letters or (code == 0x2D and numbers))
     if code == 0x3A or code == 0x2F or (code >= 0x3C and code <= 0x3E):  # : / < = >
         return bool(last & (LETTER | NUMERIC) and following & LETTER)
-    if code == 0x2E:  # the end of a sentence without a blank
+    if code == _DOT:  # two dots; the end of a sentence without a blank
         return bool(size > _1 or (letters and not last & UPPER and following & UPPER))
     return bool(code == 0x2026 or (numbers and (code == 0x2A or code == 0x2B or code == 0x5E)))  # … * + ^
-
-
-@lean
-def _in_a_row(text: Bytes, i: np.uint64, end: np.uint64) -> np.uint64:
-    """How many equal symbols at text[i] are one token: several for those that draw lines and leaders."""
-    symbol, behind = text[i], i + _1
-    if symbol in _ROWS:
-        while behind < end and text[behind] == symbol:
-            behind += _1
-    return behind - i
-
-
-@lean
-def _close(
-    text: Bytes, open_: bool, first: np.uint64, behind: np.uint64, end: np.uint64, kind: np.int32, words: Words, count: np.uint64
-) -> np.uint64:
-    """Append the open word, and the symbols between it and `end`."""
-    if not open_:
-        return count
-    count = _push(text, first, behind, kind, words, count)
-    while behind < end:
-        length = _1
-        if text[behind] >= 0x80:
-            _, length = decode(text, behind, end)
-        else:
-            length = _in_a_row(text, behind, end)
-        count = _push(text, behind, behind + length, np.int32(0), words, count)
-        behind += length
-    return count
 
 
 @lean
