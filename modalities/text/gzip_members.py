@@ -1,6 +1,6 @@
 """Members of a gzip file, one record of a WARC each as a rule, and the way on behind a damaged one.
 
-zlib inflates, because it says where a member ends; Python's `gzip` joins members, and gives up at the first damage.
+ISA-L inflates, in half the time that zlib needs; Python's `gzip` joins members, and gives up at the first damage.
 Several records in a member, or one record over several members, are read too.
 """
 
@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, cast
+
+from isal import isal_zlib
 
 from .streams import FREE_BYTES, MAX_RATIO, ReadError
 
+_DecoderError = cast(type[Exception], isal_zlib.error)  # its stub gives it the type of an instance
 MAGIC = b"\x1f\x8b\x08"
 _GZIP = 31  # zlib's word for: gzip header and trailer around it
 _FED_BYTES = 1 << 14  # what lies behind a member is copied once a member, so pieces are small
@@ -54,12 +57,12 @@ class Members:
         start = self.at
         if not fed.startswith(MAGIC[: len(fed)]):
             raise ReadError("corrupt_gzip", "no gzip member begins here")
-        engine = zlib.decompressobj(_GZIP)
+        engine = isal_zlib.decompressobj(_GZIP)
         given = 0
         while fed:
             try:
                 piece = engine.decompress(fed, _GIVEN_BYTES)
-            except zlib.error as error:
+            except _DecoderError as error:
                 raise ReadError("corrupt_gzip", f"{error}; {given} bytes before it") from error
             given += len(piece)
             if piece:
@@ -76,7 +79,7 @@ class Members:
 
 
 def probe(data: bytes, begins: bytes) -> bool:
-    """Whether a gzip member begins here whose first bytes are `begins`."""
+    """Whether a gzip member begins here whose first bytes are `begins`; zlib, because ISA-L decodes ahead, into damage behind."""
     if not data.startswith(MAGIC):
         return False
     try:

@@ -75,9 +75,14 @@ def page_texts(pages: Sequence[str], raws: Sequence[bytes], extract: Extract) ->
         check_html(extract)
     except MachineError as error:
         return [ReadError("missing_extra", f"{error.what}: {error.hint}")] * len(pages)
+    from resiliparse.parse.html import HTMLTree
+
     depths = [_depth(raw) for raw in raws]
-    take = _by_trafilatura if extract == "trafilatura" else partial(_by_resiliparse, main=extract == "resiliparse")
-    return [depth if isinstance(depth, ReadError) else _text(page, depth, take) for page, depth in zip(pages, depths, strict=True)]
+    take = _by_trafilatura if extract == "trafilatura" else _by_resiliparse(main=extract == "resiliparse")
+    return [
+        depth if isinstance(depth, ReadError) else _text(page, depth, HTMLTree.parse, take)
+        for page, depth in zip(pages, depths, strict=True)
+    ]
 
 
 def _depth(raw: bytes) -> int | ReadError:
@@ -87,11 +92,9 @@ def _depth(raw: bytes) -> int | ReadError:
         return error
 
 
-def _text(page: str, depth: int, take: Callable[[str, Any], str]) -> str | ReadError:
-    from resiliparse.parse.html import HTMLTree
-
+def _text(page: str, depth: int, parse: Callable[[str], Any], take: Callable[[str, Any], str]) -> str | ReadError:
     try:
-        tree = HTMLTree.parse(page)
+        tree = parse(page)
         if depth > _SURELY_FLAT and tree.document is not None and tree.document.query_selector(_TOO_DEEP) is not None:
             return ReadError("html_too_deep", f"more than {_MAX_DEPTH} elements inside one another")
         text = take(page, tree)
@@ -102,10 +105,11 @@ def _text(page: str, depth: int, take: Callable[[str, Any], str]) -> str | ReadE
     return text if text and not text.isspace() else ReadError("no_main_text")
 
 
-def _by_resiliparse(page: str, tree: Any, main: bool) -> str:
+def _by_resiliparse(main: bool) -> Callable[[str, Any], str]:
     from resiliparse.extract.html2text import extract_plain_text
 
-    return extract_plain_text(tree, preserve_formatting=True, main_content=main, alt_texts=False)
+    take = partial(extract_plain_text, preserve_formatting=True, main_content=main, alt_texts=False)
+    return lambda page, tree: take(tree)
 
 
 def _by_trafilatura(page: str, tree: Any) -> str:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .rows import MAX_RECORD_BYTES
 from .streams import ReadError
-from .warc_records import header_fields
+from .warc_records import head_size, header_fields
 
-_HEAD_END = re.compile(rb"\r?\n\r?\n")
 _STATUS = re.compile(r"HTTP/\d+(?:\.\d+)?[ \t]+(\d{3})(?:[ \t]|$)", re.IGNORECASE)
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 _CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\s\"';,]+)", re.IGNORECASE)
@@ -31,15 +31,15 @@ class Response:
 
 def parse_response(block: bytes) -> Response:
     """The content of a `response` record. Raises ReadError where it is no HTTP response."""
-    end = _HEAD_END.search(block)
-    head = block if end is None else block[: end.start()]
-    lines = head.decode("latin-1").split("\n")
-    status = _STATUS.match(lines[0].rstrip("\r"))
+    size = head_size(block) or len(block)
+    line, _, lines = block[:size].decode("latin-1").partition("\n")
+    status = _STATUS.match(line.rstrip("\r"))
     if status is None:
-        raise ReadError("broken_http", f"no status line: {lines[0][:80]!r}")
-    return Response(int(status[1]), header_fields(lines[1:]), b"" if end is None else block[end.end() :])
+        raise ReadError("broken_http", f"no status line: {line.rstrip()[:80]!r}")
+    return Response(int(status[1]), header_fields(lines), block[size:])
 
 
+@lru_cache(maxsize=256)  # a few types make up nearly all pages
 def media_type(content_type: str) -> tuple[str, str]:
     """`Text/HTML; charset=x` -> (`text/html`, `x`); empty where nothing is said."""
     charset = _CHARSET.search(content_type)

@@ -19,6 +19,7 @@ from .streams import ReadError, compression, open_stream
 
 _BEGINS = b"WARC/"
 _HEADER = re.compile(rb"\nWARC/\d+\.\d+[ \t]*\r?\n")
+_FOLD = re.compile(r"\r?\n[ \t]+(?=\S)")
 _HEADER_BYTES = 32  # longer than what _HEADER matches, as a rule
 _HEAD_BYTES = 1 << 16  # a longer head is none
 _CHUNK_BYTES = 1 << 20
@@ -92,13 +93,17 @@ def _of_plain(file: BufferedReader, start: int, end: int) -> Iterator[Record | D
 def _of_members(file: BinaryIO, start: int, end: int) -> Iterator[Record | Damage]:
     size = file.seek(0, 2)
     at = next_member(file, max(start - _BACK_BYTES, 0), end, _BEGINS) if start else 0
+    members = None
     while at is not None and at < min(end, size):
-        members = Members(file, at, _BEGINS)
+        members = members or Members(file, at, _BEGINS)
         window = _Window(members.run(), at)
         for found in window.records():
             if at >= start:
                 yield found
-        at = next_member(file, at + 1, size, _BEGINS) if window.cut_short else members.at
+        if window.cut_short:
+            at, members = next_member(file, at + 1, size, _BEGINS), None
+        else:
+            at = members.at
 
 
 def _pieces(read: Callable[[int], bytes | None]) -> Iterator[bytes]:
@@ -106,22 +111,23 @@ def _pieces(read: Callable[[int], bytes | None]) -> Iterator[bytes]:
         yield piece
 
 
-def header_fields(lines: list[str]) -> dict[str, str]:
+def header_fields(lines: str) -> dict[str, str]:
     """Header lines -> values by lower-case name, the first of each; a line that begins with white space goes on with the one before."""
+    if "\n " in lines or "\n\t" in lines:
+        lines = _FOLD.sub(" ", lines)
     found: dict[str, str] = {}
-    name = ""
-    for line in lines:
-        if line[:1] in (" ", "\t"):
-            if name:
-                found[name] += " " + line.strip()
-            continue
+    for line in lines.split("\n"):
         name, colon, value = line.partition(":")
-        name = name.strip().lower()
-        if not colon or name in found:
-            name = ""  # no header, or a repetition: nothing to go on with
-        else:
-            found[name] = value.strip()
+        if colon:
+            found.setdefault(name.strip().lower(), value.strip())
     return found
+
+
+def head_size(data: bytes, start: int = 0, stop: int | None = None) -> int:
+    """Bytes from `start` to the end of the first empty line; 0 where there is none before `stop`."""
+    crlf = data.find(b"\n\r\n", start, stop)
+    lf = data.find(b"\n\n", start, stop if crlf < 0 else crlf)
+    return lf + 2 - start if lf >= 0 else crlf + 3 - start if crlf >= 0 else 0
 
 
 class _Window:
@@ -169,9 +175,8 @@ class _Window:
 
     def pass_to_header(self) -> None:
         """To the next line that begins a record, or to the end of the run."""
-        self._here = min(self._here + 1, len(self._data))
         while True:
-            found = _HEADER.search(self._data, max(self._here - 1, 0))
+            found = _HEADER.search(self._data, self._here)
             if found is not None:
                 self._here = found.start() + 1
                 return
@@ -192,10 +197,10 @@ class _Window:
         return True
 
     def _drop(self) -> bytes:
-        """What is not passed over; the byte before it too, because a line feed tells that a header begins a line."""
-        passed = max(self._here - 1, 0)
-        self._at, self._here = self._at + passed, self._here - passed
-        return self._data[passed:]
+        """What is not passed over."""
+        rest = self._data[self._here :]
+        self._at, self._here = self.offset, 0
+        return rest
 
     def _grow(self, size: int) -> bool:
         """Hold at least `size` bytes of the record under way; False where the run ends before."""
@@ -217,7 +222,7 @@ class _Window:
 
     def _at_something(self) -> bool:
         """Pass over the line ends between records; False at the end of the run."""
-        while True:
+        while not self._data.startswith(_BEGINS, self._here):
             rest = self._data[self._here : self._here + _HEADER_BYTES]
             if rest.lstrip(b"\r\n"):
                 self._here += len(rest) - len(rest.lstrip(b"\r\n"))
@@ -225,14 +230,14 @@ class _Window:
             self._here += len(rest)
             if self._here == len(self._data) and (self._border == self.offset or not self._more()):
                 return False  # no record goes on in the next member: what is wrong with that is told at its own place
+        return True
 
     def _record(self) -> Record:
         """The record that begins here; then stands behind it. Raises _RecordError, and ReadError where the run cannot be read on."""
         if not self._grow(len(_BEGINS)) or not self._data.startswith(_BEGINS, self._here):
             raise _RecordError("not_warc", "no record begins here", {})
         size = self._head_size()
-        lines = self._data[self._here : self._here + size].decode("utf-8", "replace").split("\n")
-        headers = header_fields(lines[1:])
+        headers = header_fields(self._data[self._here : self._here + size].decode("utf-8", "replace").partition("\n")[2])
         stated = headers.get("content-length", "")
         if not stated.isascii() or not stated.isdigit() or len(stated) > 18:
             raise _RecordError("broken_record", f"Content-Length: {stated or 'none'}", headers)
@@ -255,10 +260,8 @@ class _Window:
         """Bytes of the record's head, with the empty line that ends it."""
         while True:
             stop = self._here + _HEAD_BYTES
-            crlf = self._data.find(b"\n\r\n", self._here, stop)
-            lf = self._data.find(b"\n\n", self._here, stop if crlf < 0 else crlf)
-            if crlf >= 0 or lf >= 0:
-                return (lf + 2 if lf >= 0 else crlf + 3) - self._here
+            if size := head_size(self._data, self._here, stop):
+                return size
             if len(self._data) >= stop or not self._more():
                 raise _RecordError("broken_record", "a head without end", {})
 

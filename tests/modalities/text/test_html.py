@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -10,6 +11,8 @@ from d4a.curator.recipe import Source
 from d4a.modalities.text.html import Extract, decode, main_text, page_text
 from d4a.modalities.text.html_limits import check_cost
 from d4a.modalities.text.streams import ReadError
+from hypothesis import given
+from hypothesis import strategies as st
 from text_files import TEXT
 from warc_files import PAGE
 
@@ -77,13 +80,49 @@ def test_limits_do_not_meet_real_pages() -> None:
 def test_attributes_are_counted_as_browsers_do(tag: str, attributes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from d4a.modalities.text import html_limits
 
-    for limit, refused in ((attributes, False), (attributes - 1, True)):
+    for limit, behind in itertools.product((attributes, attributes - 1), ("", "x" * 64)):  # 64 bytes are looked at at a time where they are
         monkeypatch.setattr(html_limits, "_MAX_ATTRIBUTES", limit)
-        if refused:
+        if limit < attributes:
             with pytest.raises(ReadError, match="html_too_costly"):
-                check_cost(tag.encode())
+                check_cost((tag + behind).encode())
         else:
-            check_cost(tag.encode())
+            check_cost((tag + behind).encode())
+
+
+_PIECES = (
+    "<p>",
+    "</p>",
+    "<A b=c>",
+    "</a>",
+    '<i x="1>2" y=\'">\'>',
+    "<br/>",
+    '<a-long-name c = "d">',
+    "</A-long-name>",
+    "<",
+    ">",
+    '="',
+    "'",
+    " ",
+)
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=9).map("".join))
+def test_depth_is_the_same_a_byte_or_64_bytes_at_a_time(page: str) -> None:
+    assert check_cost(page.encode()[:63]) == check_cost(page.encode()[:63] + b" " * 64)
+
+
+@pytest.mark.parametrize("behind", ["", "x" * 64])
+def test_depth_follows_the_names_of_tags(behind: str) -> None:
+    nested = {
+        "<p><B></b></P>": 2,
+        "<p></b><b></b>": 2,
+        "<br><img/>": 0,
+        "<a_></a\x7f><i>": 2,
+        "<blockquote></BLOCKQUOTE><i>": 1,
+        "</p><p a='<i>'>": 1,
+    }
+    assert {page: check_cost((page + behind).encode()) for page in nested} == nested
+    assert check_cost(("<p>" * 999 + behind).encode()) == 256
 
 
 def test_three_ways_to_take_text_out() -> None:

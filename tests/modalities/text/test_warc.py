@@ -283,6 +283,15 @@ def test_damaged_gzip_files_lose_what_is_damaged(tmp_path: Path) -> None:
     assert [reason for _, reason in outcome(foreign)] == ["eins", "not_warc", "zwei"]
 
 
+def test_members_are_whole_wherever_a_piece_of_them_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, fed in itertools.product((61, 64, 1000), (1, 7, 1 << 14)):
+        monkeypatch.setattr(gzip_members, "_GIVEN_BYTES", given)
+        monkeypatch.setattr(gzip_members, "_FED_BYTES", fed)
+        for size in range(1, 40):
+            data = [record("conversion", b"x" * size, "http://x.example/lang", Content_Type="text/plain"), PAGES[0]]
+            assert [row["reason"] for row in read(tmp_path / "a.warc.gz", members(*data))] == [None, None], (given, fed, size)
+
+
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("wrong", [10, 20_000, 10**7, 10**12, -1])
 def test_a_wrong_content_length_costs_its_record(tmp_path: Path, packed: bool, wrong: int) -> None:
