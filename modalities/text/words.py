@@ -36,6 +36,7 @@ _ALL, _WINDOW = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(1 << 16)
 _MIX, _END, _START = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0x243F6A8885A308D3)
 _BLANK, _UNDERSCORE, _DOT, _HYPHEN = (ord(c) for c in " _.-")
 _STICK_IN_FRONT, _STICK_BEHIND = 0, 1
+_STAY_IN_FRONT = tuple(ord(c) for c in "-/\\@|~^")
 _STAY_BEHIND = tuple(ord(c) for c in "-/\\@|~^=+")
 
 
@@ -97,8 +98,12 @@ def _find(
         symbols = ~(letters | alnum) & inside
         tail = _0 if mode == SPLIT else symbols >> (length - _1) & _1
         odd = _is_odd(mode, symbols, tail, length, text[i + length - _1])
-        if length % _16 == _0 or high or not _ends_word(text[i + length]) or odd:
+        if length % _16 == _0 or high or not _ends_word(text[i + length]) or (odd and mode != TOKENS):
             i, count = _run(text, i, end, mode, index, entries, words, count)
+            continue
+        if odd:
+            count = _ascii_tokens(text, i, length, symbols, letters, words, count)
+            i += length + _1
             continue
         kind = np.uint8((symbols != inside) * WORD | (letters != _0) * LETTERS)
         if length > tail:
@@ -276,18 +281,77 @@ def _tokens(text: Bytes, first: np.uint64, end: np.uint64, index: Index, entries
 
 
 @lean
+def _ascii_tokens(
+    text: Bytes, i: np.uint64, size: np.uint64, symbols: np.uint64, letters: np.uint64, words: Words, count: np.uint64
+) -> np.uint64:
+    """What `_tokens` appends, for ASCII of at most 15 bytes of which symbols and letters are known."""
+    first, last = _0, size
+    while first < last and symbols >> first & _1:
+        behind = _dots(text, i + first, i + last) - i
+        if text[i + first] in _STAY_IN_FRONT or (behind == first + _1 and behind < last and text[i + first] == _DOT):
+            break
+        count = _push_short(text, i + first, behind - first, np.uint8(0), words, count)
+        first = behind
+    while first < last and symbols >> (last - _1) & _1 and text[i + last - _1] not in _STAY_BEHIND:
+        last = _before(text, i + first, i + last) - i
+    inner = symbols & ((_1 << last) - (_1 << first))
+    while inner:
+        at = trailing_zeros(inner)
+        behind = min(at + _row(text, i + at, i + last), last)
+        behind = max(behind, at + _1)
+        inner &= ~((_1 << behind) - _1)
+        if at == first or symbols >> (at - _1) & _1:
+            continue
+        following = _ascii_kind(text[i + behind]) if behind < last and not symbols >> behind & _1 else np.int32(0)
+        if _is_border(np.uint32(text[i + at]), behind - at, _ascii_kind(text[i + at - _1]), following):
+            count = _push_piece(text, i, first, at, symbols, letters, words, count)
+            count = _push_short(text, i + at, behind - at, np.uint8(0), words, count)
+            first = behind
+    if first < last:
+        count = _push_piece(text, i, first, last, symbols, letters, words, count)
+    while last < size:
+        behind = _dots(text, i + last, i + size) - i
+        count = _push_short(text, i + last, behind - last, np.uint8(0), words, count)
+        last = behind
+    return count
+
+
+@lean
+def _push_piece(
+    text: Bytes,
+    i: np.uint64,
+    first: np.uint64,
+    end: np.uint64,
+    symbols: np.uint64,
+    letters: np.uint64,
+    words: Words,
+    count: np.uint64,
+) -> np.uint64:
+    """Append text[i + first:i + end], a word where not all of it is symbols."""
+    inside = (_1 << end) - (_1 << first)
+    kind = np.uint8((symbols & inside != inside) * WORD | (letters & inside != _0) * LETTERS)
+    return _push_short(text, i + first, end - first, kind, words, count)
+
+
+@lean
+def _dots(text: Bytes, i: np.uint64, end: np.uint64) -> np.uint64:
+    """The place behind the symbol at text[i], or behind the dots in a row there."""
+    behind = i + _1
+    while text[i] == _DOT and behind < end and text[behind] == _DOT:
+        behind += _1
+    return behind
+
+
+@lean
 def _symbol(text: Bytes, i: np.uint64, end: np.uint64, sticks: int, index: Index, entries: Entries) -> np.uint64:
     """The bytes of the symbol at text[i] that comes off a word, two dots or more being one; 0 where none does."""
     code, found, length = _character(text, i, end, index, entries)
     if found & RUN:
         return _0
     if code == _DOT:
-        behind = i + _1
-        while behind < end and text[behind] == _DOT:
-            behind += _1
+        behind = _dots(text, i, end)
         return _0 if behind == i + _1 and sticks == _STICK_IN_FRONT and behind < end else behind - i
-    stays = code == 0x2D or code == 0x2F or code == 0x5C or code == 0x40 or code == 0x7C or code == 0x7E or code == 0x5E  # - / \\ @ | ~ ^
-    stays = stays or (sticks == _STICK_BEHIND and (code == 0x3D or code == 0x2B))  # = +
+    stays = code in _STAY_IN_FRONT if sticks == _STICK_IN_FRONT else code in _STAY_BEHIND
     return _0 if stays else length
 
 
