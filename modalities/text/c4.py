@@ -182,7 +182,7 @@ class C4(Transform):
         self._words = self._tree(data)
 
     def _tree(self, data: bytes) -> Tree:
-        return _list_of(data, self.options.bad_words_flanked, self.options.variant == "dolma")
+        return _list_of(self.options.bad_words or "", data, self.options.bad_words_flanked, self.options.variant == "dolma")
 
     def rules(self) -> Sequence[Rule]:
         """Pages; of several reasons the first is named."""
@@ -246,13 +246,13 @@ def _read(path: str) -> bytes:
 
 
 @cache
-def _list_of(data: bytes, flanked: bool, phrases_free: bool) -> Tree:
+def _list_of(path: str, data: bytes, flanked: bool, phrases_free: bool) -> Tree:
     """The tree of a word list. Raises UsageError when it is no UTF-8 or has no word."""
     try:
         lines = data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise UsageError(f"the list of bad words is no UTF-8: {error.reason} at byte {error.start}") from error
+        raise UsageError(f"the list of bad words is no UTF-8: {error.reason} at byte {error.start}", path) from error
     words = sorted({line.strip() for line in lines} - {""})
     if not words:
-        raise UsageError("the list of bad words has no word", hint="give a file with one word or phrase a line")
+        raise UsageError("the list of bad words has no word", path, "give a file with one word or phrase a line")
     return tree(words, [not flanked or (phrases_free and " " in word) for word in words])

@@ -113,7 +113,8 @@ class _Table:
         except UnicodeDecodeError as error:
             raise RecordError("invalid_utf8", f"{error.reason}: byte {error.start} of the row") from error
         except csv.Error as error:
-            raise RecordError("broken_row", str(error)) from error
+            lone = str(error).startswith("new-line character")  # Python adds advice for programmers
+            raise RecordError("broken_row", "a carriage return that ends no line" if lone else str(error)) from error
 
 
 def row_blocks(stream: Stream, delimiter: str) -> Iterator[list[tuple[int, bytes | TooLong]]]:

@@ -381,8 +381,9 @@ def test_a_list_of_bad_words_is_part_of_what_was_planned(tmp_path: Path) -> None
         made.open(facts)
     for content, message in ((b"\n \n", "no word"), (b"a\xff", "no UTF-8")):
         path.write_bytes(content)
-        with pytest.raises(UsageError, match=message):
+        with pytest.raises(UsageError, match=message) as told:
             made.prepare(Machine())
+        assert str(path) in str(told.value)  # a recipe may have several lists
     with pytest.raises(UsageError, match="cannot be read"):
         C4(C4Options(bad_words=str(tmp_path / "none"))).prepare(Machine())
     assert C4(C4Options()).prepare(Machine()) == Facts()

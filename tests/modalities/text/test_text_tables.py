@@ -60,7 +60,7 @@ BAD = {
     b"alone": ("wrong_cell_count", "1 cells below a header of 2"),
     b'"never closed,2': ("broken_row", "a quote is not closed where its cell ends"),
     b'"closed"early,2': ("broken_row", "a quote is not closed where its cell ends"),
-    b"old\rmac,2": ("broken_row", "new-line character"),
+    b"old\rmac,2": ("broken_row", "a carriage return that ends no line"),
     b"a\xffb,2": ("invalid_utf8", "byte 1 of the row"),
     b"a\0b,2": ("nul_byte", "byte 1 of the row"),
 }
