@@ -93,7 +93,7 @@ def scratch(name: str, size: int, dtype: type[T]) -> npt.NDArray[T]:
     held = _scratch.get(name)
     if held is None or held.size < size:
         held = _scratch[name] = np.empty(1 << max(size - 1, 1).bit_length(), dtype)
-    return cast(npt.NDArray[T], held[:size])
+    return cast("npt.NDArray[T]", held[:size])
 
 
 _scratch: dict[str, npt.NDArray[Any]] = {}

@@ -67,7 +67,13 @@ def _batches(file: Any, source: Source) -> Iterator[pa.RecordBatch]:
             raise _ColumnError("text_not_a_string", f"column {source.text_field}: {kind}")
     for index in range(table.metadata.num_row_groups):
         rows = batch_rows(file, table.metadata.row_group(index))
-        yield from joined(table.iter_batches(rows, row_groups=[index], use_threads=False))
+        yield from joined(map(_without_dictionaries, table.iter_batches(rows, row_groups=[index], use_threads=False)))
+
+
+def _without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with every value written out, so that its size is what its rows hold."""
+    columns = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _is_conversations(schema: pa.Schema, source: Source) -> bool:
