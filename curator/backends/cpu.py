@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -72,10 +71,11 @@ _PACKAGE = Path(__file__).parents[2]
 
 @cache
 def _sources(folder: Path) -> str:
-    """A digest of the Python files that parts may lie in: a folder's own, or all of d4a's."""
+    """A digest of the Python files that define parts: in a kernel's own folder, or in all of d4a's."""
     patterns = ("curator/backends/*.py", "modalities/*/*.py") if folder == _PACKAGE else ("*.py",)
-    files = chain(*(folder.glob(pattern) for pattern in patterns))
-    return hashlib.blake2b(b"".join(hashlib.blake2b(file.read_bytes()).digest() for file in sorted(files))).hexdigest()
+    texts = [file.read_bytes() for pattern in patterns for file in sorted(folder.glob(pattern))]
+    defining = [text for text in texts if any(mark in text for mark in (b"@part", b"@lean", b"@inlined", b"intrinsic("))]
+    return hashlib.blake2b(b"".join(hashlib.blake2b(text).digest() for text in defining)).hexdigest()
 
 
 def read_only(array: npt.NDArray[T]) -> npt.NDArray[T]:

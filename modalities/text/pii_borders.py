@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ...curator.backends.cpu import part
+from ...curator.backends.cpu import lean
 from ...curator.columns import Bytes
 
 Rows = npt.NDArray[np.uint8]
@@ -56,13 +56,13 @@ _TAG_SIZES = np.array([len(tag) for tag in TAGS], np.int64)
 _LESS, _GREATER, _PIPE, _DOT, _COLON, _DASH = (ord(c) for c in "<>|.:-")
 
 
-@part
+@lean
 def is_digit(data: Bytes, i: Int, end: Int) -> Flag:
     """Whether data[i] is an ASCII digit before `end`."""
     return i < end and CLASS[data[i]] & DIGIT != 0
 
 
-@part
+@lean
 def digits_from(data: Bytes, i: Int, end: Int) -> Int:
     """The place behind the digits that begin at i."""
     while i < end and CLASS[data[i]] & DIGIT:
@@ -70,7 +70,7 @@ def digits_from(data: Bytes, i: Int, end: Int) -> Int:
     return i
 
 
-@part
+@lean
 def same(data: Bytes, i: Int, end: Int, rows: Rows, k: Int, size: Int) -> Flag:
     """Whether the first `size` bytes of rows[k] stand at i."""
     if i + size > end:
@@ -81,7 +81,7 @@ def same(data: Bytes, i: Int, end: Int, rows: Rows, k: Int, size: Int) -> Flag:
     return True
 
 
-@part
+@lean
 def _word_before(data: Bytes, i: Int, first: Int) -> Flag:
     """Whether a letter, a digit, _ or a mask ends at i."""
     if i <= first:
@@ -96,7 +96,7 @@ def _word_before(data: Bytes, i: Int, first: Int) -> Flag:
     return bool(CLASS[c] & WORD)
 
 
-@part
+@lean
 def _word_after(data: Bytes, i: Int, end: Int) -> Flag:
     """Whether a letter, a digit, _ or a mask begins at i."""
     if i >= end:
@@ -121,7 +121,7 @@ _LEADS = _member(bytes(range(128, 256)) + b"\t\n\r ([{<>\"',;:|")
 _JOINS = _member(b"-./:,_@=+%")
 
 
-@part
+@lean
 def before(data: Bytes, i: Int, first: Int) -> int:
     """What stands before i."""
     if i <= first:
@@ -139,7 +139,7 @@ def before(data: Bytes, i: Int, first: Int) -> int:
     return found
 
 
-@part
+@lean
 def after(data: Bytes, i: Int, end: Int) -> int:
     """What stands at i."""
     if i >= end:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...curator.backends.cpu import kernel, part, read_only
+from ...curator.backends.cpu import lean, lean_kernel, read_only
 from ...curator.columns import Bytes, Offsets, buffers
 from ...curator.stage import Ints
 from .pii_borders import BY_COLON, BY_DASH_DIGIT, BY_DASH_LETTER, BY_DOT, IN_WORD, Flag, Int, after, before, digits_from
@@ -87,7 +87,7 @@ def _joined(found: Ints) -> Ints:
     return found
 
 
-@kernel
+@lean_kernel
 def _find(data: Bytes, offsets: Offsets, callers: Bytes, wanted: int, private: bool, found: Ints) -> Int:
     """Fill `found` with all there is, overlapping or not; returns how many there are, which may be more than there is room for."""
     count: Int = 0
@@ -126,7 +126,7 @@ def _find(data: Bytes, offsets: Offsets, callers: Bytes, wanted: int, private: b
     return count
 
 
-@part
+@lean
 def _verify(form: Int, data: Bytes, i: Int, first: Int, end: Int, private: Flag) -> tuple[Int, Int]:
     """(start, behind) of what byte i calls for; behind is 0 where there is none."""
     if form == _IPV4:
@@ -167,7 +167,7 @@ def mask(texts: pa.Array, found: Ints, bounds: Offsets, masks: Sequence[str]) ->
     return pc.if_else(texts.is_valid(), masked, pa.scalar(None, masked.type)) if texts.null_count else masked, characters
 
 
-@kernel
+@lean_kernel
 def _write(
     data: Bytes,
     offsets: Offsets,
@@ -192,7 +192,7 @@ def _write(
         out_offsets[d + 1] = o
 
 
-@part
+@lean
 def _copy(data: Bytes, i: Int, end: Int, out: Bytes, o: Int) -> Int:
     for k in range(end - i):
         out[o + k] = data[i + k]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...curator.backends.cpu import part
+from ...curator.backends.cpu import lean
 from ...curator.columns import Bytes
 from .pii_borders import CLASS, DIGIT, HEX, UPPER, Flag, Int, digits_from, is_digit
 
@@ -44,7 +44,7 @@ _VERSION_PARTS = 32  # four numbers below it are a version or a section far more
 # --------------------------------------------------------------------------------------------- addresses
 
 
-@part
+@lean
 def ipv4(data: Bytes, i: Int, end: Int, private: Flag) -> Int:
     """Behind the IPv4 address at i."""
     address, low, j = 0, True, i
@@ -69,7 +69,7 @@ def ipv4(data: Bytes, i: Int, end: Int, private: Flag) -> Int:
     return 0 if low else j
 
 
-@part
+@lean
 def _is_special4(address: Int) -> Flag:
     """In a range that names no one: private, loopback, documentation, multicast and what else IANA reserves."""
     a, ab, abc = address >> 24, address >> 16, address >> 8
@@ -90,7 +90,7 @@ def _is_special4(address: Int) -> Flag:
     )
 
 
-@part
+@lean
 def ipv6(data: Bytes, i: Int, end: Int, private: Flag) -> Int:
     """Behind the IPv6 address at i, in RFC 4291's form without a dotted tail."""
     j = i
@@ -111,7 +111,7 @@ def ipv6(data: Bytes, i: Int, end: Int, private: Flag) -> Int:
     return 0
 
 
-@part
+@lean
 def _groups(data: Bytes, i: Int, end: Int) -> tuple[Int, Int, Int]:
     """(groups, double colons, first 32 bits) of a text of hexadecimal digits and colons; (0, 9, 0) where it is no address."""
     groups, gaps = 0, 0
@@ -149,7 +149,7 @@ def _groups(data: Bytes, i: Int, end: Int) -> tuple[Int, Int, Int]:
 # ------------------------------------------------------------------------------------------------ cards
 
 
-@part
+@lean
 def card(data: Bytes, i: Int, end: Int) -> Int:
     """Behind the card number at i, which begins a run of digits."""
     size = digits_from(data, i, min(end, i + 20)) - i
@@ -173,7 +173,7 @@ def card(data: Bytes, i: Int, end: Int) -> Int:
     return 0
 
 
-@part
+@lean
 def _next_group(data: Bytes, i: Int, end: Int, separator: np.uint8) -> Int:
     """Behind the digits that follow the separator at i; i where there are none."""
     if i == 0 or i >= end or data[i] != separator or not is_digit(data, i + 1, end):
@@ -181,7 +181,7 @@ def _next_group(data: Bytes, i: Int, end: Int, separator: np.uint8) -> Int:
     return digits_from(data, i + 1, min(end, i + 8))
 
 
-@part
+@lean
 def _checked_card(data: Bytes, i: Int, j: Int, size: Int) -> Int:
     """j, where issuer and Luhn's sum are right."""
     head: Int = 0
@@ -203,7 +203,7 @@ def _checked_card(data: Bytes, i: Int, j: Int, size: Int) -> Int:
     return j if total % 10 == 0 else 0
 
 
-@part
+@lean
 def _is_issued(head: Int, size: Int) -> Flag:
     """Whether cards of an issuer begin with these four digits and are so long."""
     if size == 15:
@@ -222,7 +222,7 @@ def _is_issued(head: Int, size: Int) -> Flag:
 # ------------------------------------------------------------------------------------------------- IBAN
 
 
-@part
+@lean
 def iban(data: Bytes, i: Int, first: Int, end: Int) -> Int:
     """Behind the IBAN at i: two capitals, two digits, the account; solid, or in fours with single spaces."""
     if i < first or i + 5 > end or not (CLASS[data[i]] & UPPER and CLASS[data[i + 1]] & UPPER):

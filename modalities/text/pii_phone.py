@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...curator.backends.cpu import kernel, part, read_only
+from ...curator.backends.cpu import lean, lean_kernel, read_only
 from ...curator.columns import Bytes, Offsets
 from ...curator.stage import Ints
 from .pii_borders import BY_SIGN, CLASS, DIGIT, IN_WORD, WORD, Flag, Int, after, before, digits_from, is_digit
@@ -27,7 +27,7 @@ def find_phones(data: Bytes, offsets: Offsets) -> Ints:
     return found[:needed]
 
 
-@kernel
+@lean_kernel
 def _find(data: Bytes, offsets: Offsets, found: Ints) -> Int:
     """Fill `found`; returns how many there are, which may be more than there is room for."""
     count: Int = 0
@@ -47,7 +47,7 @@ def _find(data: Bytes, offsets: Offsets, found: Ints) -> Int:
     return count
 
 
-@part
+@lean
 def _phone(data: Bytes, i: Int, first: Int, end: Int) -> tuple[Int, Int]:
     """(start, behind) of the telephone number whose first digits begin at i; (0, 0) where there is none."""
     start = i
@@ -65,12 +65,12 @@ def _phone(data: Bytes, i: Int, first: Int, end: Int) -> tuple[Int, Int]:
     return (start, behind) if behind else (behind, behind)
 
 
-@part
+@lean
 def _is_separator(c: np.uint8) -> Flag:
     return c in (_SPACE, _DASH, _DOT, _SLASH)
 
 
-@part
+@lean
 def _international(data: Bytes, i: Int, end: Int) -> Int:
     """Behind the longest run of groups of 8 to 15 digits; i stands behind the +."""
     zone = data[i] * 256 + data[i + 1] if i + 1 < end else 0
@@ -104,7 +104,7 @@ def _international(data: Bytes, i: Int, end: Int) -> Int:
     return best
 
 
-@part
+@lean
 def _american(data: Bytes, i: Int, end: Int, bracket: Flag) -> Int:
     """NXX-NXX-XXXX or NXX.NXX.XXXX, either with 1 before it; (NXX) NXX-XXXX; i stands at the first digit."""
     if not bracket and data[i] == _1 and i + 1 < end and (data[i + 1] == _DASH or data[i + 1] == _DOT):
@@ -127,7 +127,7 @@ def _american(data: Bytes, i: Int, end: Int, bracket: Flag) -> Int:
     return behind if behind == k + 5 else 0
 
 
-@part
+@lean
 def _trunk(data: Bytes, i: Int, start: Int, end: Int) -> Int:
     """Numbers dialled with a 0: 0A-B-CCCC, 0AAA-BBBBBBB, 0AAA/BBBBBBB, 0A BB BB BB BB."""
     a = digits_from(data, i, min(end, i + 6))
@@ -152,7 +152,7 @@ def _trunk(data: Bytes, i: Int, start: Int, end: Int) -> Int:
     return 0
 
 
-@part
+@lean
 def _chinese(data: Bytes, i: Int, start: Int, end: Int) -> Int:
     """A mobile number of China: 1, 3 to 9, nine digits; 3-4-4 with spaces or dashes, or solid beside a character that is not ASCII."""
     if data[i] != _1 or i + 11 > end or data[i + 1] < _1 + 2 or not CLASS[data[i + 1]] & DIGIT:

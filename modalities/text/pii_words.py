@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...curator.backends.cpu import part
+from ...curator.backends.cpu import lean
 from ...curator.columns import Bytes
 from .pii_borders import ALNUM, CLASS, DASH, DIGIT, DOT, LOCAL, LOWER, UPPER, WORD, Flag, Int, same
 
@@ -28,7 +28,7 @@ _DOT_BYTE, _DASH_BYTE = ord("."), ord("-")
 # ----------------------------------------------------------------------------------------------- e-mail
 
 
-@part
+@lean
 def _foreign(lead: np.uint8, tail: np.uint8) -> Flag:
     """Whether two bytes are a letter of U+00C0 to U+024F (but × and ÷) or U+0370 to U+052F: Latin, Greek, Cyrillic."""
     if lead < 0xC3 or lead > 0xD4 or tail < 0x80 or tail > 0xBF:
@@ -37,7 +37,7 @@ def _foreign(lead: np.uint8, tail: np.uint8) -> Flag:
     return (0xC0 <= code <= 0x24F and code != 0xD7 and code != 0xF7) or 0x370 <= code <= 0x52F
 
 
-@part
+@lean
 def email(data: Bytes, at: Int, first: Int, end: Int) -> tuple[Int, Int]:
     """(start, behind) of the address around the @ at `at`; (0, 0) where there is none."""
     if at == first or data[at - 1] == _DOT_BYTE:
@@ -62,7 +62,7 @@ def email(data: Bytes, at: Int, first: Int, end: Int) -> tuple[Int, Int]:
     return (start, behind) if behind else (0, 0)
 
 
-@part
+@lean
 def _domain(data: Bytes, i: Int, end: Int) -> Int:
     """Behind the longest domain at i: two labels or more, the last one a top-level domain; 0 where there is none."""
     best: Int = 0
@@ -97,7 +97,7 @@ def _domain(data: Bytes, i: Int, end: Int) -> Int:
             return best
 
 
-@part
+@lean
 def _is_file_ending(data: Bytes, i: Int, end: Int) -> Flag:
     for k in range(_ENDING_SIZES.size):
         if end - i == _ENDING_SIZES[k]:
@@ -109,7 +109,7 @@ def _is_file_ending(data: Bytes, i: Int, end: Int) -> Flag:
     return False
 
 
-@part
+@lean
 def _is_punycode(data: Bytes, i: Int, end: Int) -> Flag:
     """Whether a label of letters, digits and dashes begins with xn--."""
     if end - i < 6 or end - i > 63:
@@ -153,13 +153,13 @@ _LEAST_PART = 10
 _LONGEST_LABEL = 34
 
 
-@part
+@lean
 def _goes_on(data: Bytes, i: Int, first: Int) -> Flag:
     """Whether what begins at i may be the rest of a longer token."""
     return i > first and CLASS[data[i - 1]] & (WORD | DASH) != 0
 
 
-@part
+@lean
 def token(data: Bytes, i: Int, first: Int, end: Int) -> tuple[Int, Int]:
     """(start, behind) of the token one of whose prefixes calls at i; (0, 0) where there is none."""
     for k in range(_SIZES.size):
@@ -178,7 +178,7 @@ def token(data: Bytes, i: Int, first: Int, end: Int) -> tuple[Int, Int]:
     return 0, 0
 
 
-@part
+@lean
 def jwt(data: Bytes, i: Int, first: Int, end: Int) -> tuple[Int, Int]:
     """(start, behind) of the JSON Web Token with the J of its `eyJ` at i; (0, 0) where there is none."""
     start = i - 2
@@ -202,7 +202,7 @@ def jwt(data: Bytes, i: Int, first: Int, end: Int) -> tuple[Int, Int]:
     return start, j
 
 
-@part
+@lean
 def pem_label(data: Bytes, i: Int, first: Int, end: Int, word: int, size: int) -> tuple[Int, Int]:
     """(start, behind) of a line `-----WORD … PRIVATE KEY-----` whose word begins at i; (0, 0) where there is none."""
     if i - 5 < first or not same(data, i, end, _WORDS, word, size):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...curator.backends.cpu import kernel, part, read_only
+from ...curator.backends.cpu import lean, lean_kernel, read_only
 from ...curator.columns import Bytes, Offsets
 from ...curator.stage import Ints
 
@@ -64,7 +64,7 @@ def split(data: Bytes, offsets: Offsets, listed: bool = False) -> Parts:
     return Parts(parts.hosts[: parts.offsets[-1]], parts.offsets, parts.rest)
 
 
-@kernel
+@lean_kernel
 def _split(data: Bytes, offsets: Offsets, listed: bool, hosts: Bytes, host_offsets: Numbers, rest: Ints) -> None:
     o = 0
     for d in range(offsets.size - 1):
@@ -77,7 +77,7 @@ def _split(data: Bytes, offsets: Offsets, listed: bool, hosts: Bytes, host_offse
         host_offsets[d + 1] = o
 
 
-@part
+@lean
 def _parse(data: Bytes, i: int, end: int, listed: bool) -> tuple[int, int, int, int]:
     """(begin and end of the host, begin and end of path and query); an empty host where the address is malformed."""
     while i < end and data[i] <= _SPACE:
@@ -111,7 +111,7 @@ def _parse(data: Bytes, i: int, end: int, listed: bool) -> tuple[int, int, int, 
     return (a, host, b, rest) if host > a else (0, 0, 0, 0)
 
 
-@part
+@lean
 def _host_end(data: Bytes, a: int, b: int, bare: bool) -> int:
     """Where the host that begins at a ends, without port and trailing dot; 0 where it is malformed."""
     if a >= b:
@@ -172,7 +172,7 @@ def hash_table(hashes: Hashes) -> Hashes:
     return table
 
 
-@kernel
+@lean_kernel
 def _fill(hashes: Hashes, table: Hashes) -> None:
     for k in range(hashes.size):
         if hashes[k]:
@@ -180,7 +180,7 @@ def _fill(hashes: Hashes, table: Hashes) -> None:
             table[slot] = hashes[k]
 
 
-@part
+@lean
 def _slot(wanted: np.uint64, table: Hashes) -> np.uint64:
     """Where a hash is, or would be put."""
     last = np.uint64(table.size - 1)
@@ -190,14 +190,14 @@ def _slot(wanted: np.uint64, table: Hashes) -> np.uint64:
     return slot
 
 
-@part
+@lean
 def _finish(state: np.uint64) -> np.uint64:
     state = (state ^ (state >> _32)) * _MIX
     state ^= state >> _32
     return state if state else _MIX  # 0 is a free slot
 
 
-@part
+@lean
 def _backwards(state: np.uint64, data: Bytes, i: int, end: int) -> np.uint64:
     """Hash bytes from the last to the first."""
     for k in range(end - 1, i - 1, -1):
@@ -205,14 +205,14 @@ def _backwards(state: np.uint64, data: Bytes, i: int, end: int) -> np.uint64:
     return state
 
 
-@part
+@lean
 def _address(hosts: Bytes, i: int, end: int, data: Bytes, rest: int, stop: int) -> np.uint64:
     """Hash of an address: host without `www.`, path and query."""
     www = end - i > 4 and hosts[i] == _WWW[0] and hosts[i + 1] == _WWW[1] and hosts[i + 2] == _WWW[2] and hosts[i + 3] == _WWW[3]
     return _finish(_backwards(_backwards(_ADDRESS, data, rest, stop), hosts, i + 4 if www else i, end))
 
 
-@kernel
+@lean_kernel
 def _hash_entries(hosts: Bytes, offsets: Numbers, rest: Ints, data: Bytes, hashes: Hashes) -> None:
     for d in range(hashes.size):
         i, end = offsets[d], offsets[d + 1]
@@ -232,7 +232,7 @@ def look_up(parts: Parts, data: Bytes, table: Hashes, addresses: bool) -> Ints:
     return found
 
 
-@kernel
+@lean_kernel
 def _look_up(hosts: Bytes, offsets: Numbers, rest: Ints, data: Bytes, table: Hashes, addresses: bool, found: Ints) -> None:
     for d in range(found.size):
         i, end = offsets[d], offsets[d + 1]
@@ -293,7 +293,7 @@ def word_hashes(words: list[str]) -> Hashes:
     return found
 
 
-@kernel
+@lean_kernel
 def _hash_words(data: Bytes, offsets: Offsets, hashes: Hashes) -> None:
     for d in range(hashes.size):
         state = _TOKEN
@@ -327,7 +327,7 @@ def score(data: Bytes, offsets: Offsets, words: Words) -> tuple[Ints, Ints]:
     return counts, hits[:needed]
 
 
-@kernel
+@lean_kernel
 def _score(
     data: Bytes,
     offsets: Offsets,
@@ -374,7 +374,7 @@ def _score(
     return count
 
 
-@part
+@lean
 def _hit(d: int, which: int, word: int, seen: Ints, counts: Ints, hits: Ints, count: int) -> int:
     """Note a word once an address."""
     if seen[word, which] == d:
