@@ -44,7 +44,7 @@ KEY_LINE = re.compile(r"-----(BEGIN|END) (?=[A-Z0-9 ]{0,34}-----)[A-Z0-9 ]*PRIVA
 def secrets(text: str) -> Iterator[tuple[int, int]]:
     for at in range(len(text)):
         match = SECRET.match(text, at)
-        if match and not ends_in(text[:at], r"[A-Za-z0-9_-]"):
+        if match and (not ends_in(text[:at], r"[A-Za-z0-9_-]") or text[:at].endswith("-----")):
             yield match.span()
     begin = None
     for at in range(len(text)):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...curator.backends.cpu import kernel, lean, scratch
+from ...curator.backends.cpu import lean, lean_kernel, scratch
 from ...curator.columns import Bytes
 from ...curator.stage import Ints
 from .padded import Padded, lay_out
@@ -71,7 +71,7 @@ def gopher_counts(texts: pa.Array, variant: int) -> Ints:
     return rows
 
 
-@kernel
+@lean_kernel
 def _count(
     padded: Padded,
     words: Words,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ...curator.backends.cpu import kernel, read_only, scratch
+from ...curator.backends.cpu import lean_kernel, read_only, scratch
 from ...curator.columns import Bytes, Offsets, buffers
 from ...curator.stage import Ints
 from .unicode import table
@@ -75,7 +75,7 @@ def _same(a: pa.Array, b: pa.Array) -> bool:
     return a.type == b.type and (a.offset, len(a)) == (b.offset, len(b)) and places[0] == places[1]
 
 
-@kernel
+@lean_kernel
 def _pad(data: Bytes, offsets: Offsets, padded: Padded) -> None:
     at = 0
     for d in range(offsets.size - 1):

@@ -155,8 +155,13 @@ _LONGEST_LABEL = 34
 
 @lean
 def _goes_on(data: Bytes, i: Int, first: Int) -> Flag:
-    """Whether what begins at i may be the rest of a longer token."""
-    return i > first and CLASS[data[i - 1]] & (WORD | DASH) != 0
+    """Whether what begins at i may be the rest of a longer token; five dashes, which end a line of a PEM block, are part of none."""
+    if i == first or CLASS[data[i - 1]] & (WORD | DASH) == 0:
+        return False
+    dashes = 0
+    while dashes < 5 and i - dashes > first and data[i - dashes - 1] == _DASH_BYTE:
+        dashes += 1
+    return dashes < 5
 
 
 @lean

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ...curator.backends.cpu import kernel, lean
+from ...curator.backends.cpu import lean, lean_kernel
 from ...curator.columns import Bytes
 from ...curator.stage import Ints
 from .ngrams import Classes, repeated_longer, repeated_pairs, top
@@ -56,7 +56,7 @@ def repetitions(texts: pa.Array, style: Style) -> Ints:
     return rows
 
 
-@kernel
+@lean_kernel
 def _repetitions(padded: Padded, words: Words, index: Index, entries: Entries, style: Style, classes: Classes, rows: Ints) -> None:
     for d in range(padded.start.size):
         row = rows[d]

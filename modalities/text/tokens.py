@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...curator.backends.cpu import kernel, part, read_only, trailing_zeros
+from ...curator.backends.cpu import lean, lean_kernel, read_only, trailing_zeros
 from ...curator.columns import Bytes, Offsets, buffers
 from .unicode import CASE_SHIFT, RUN, SOLO, Entries, Index, decode, entry, table
 
@@ -62,7 +62,7 @@ def tokenise(texts: pa.Array) -> Tokens:
     return Tokens(hashes[: bounds[-1]], bounds, fingerprints)
 
 
-@kernel
+@lean_kernel
 def _tokenise(
     data: Bytes, offsets: Offsets, index: Index, entries: Entries, folded: Bytes, hashes: Hashes, bounds: Offsets, fingerprints: Hashes
 ) -> None:
@@ -76,7 +76,7 @@ def _tokenise(
         bounds[d + 1] = count
 
 
-@part
+@lean
 def load8(data: Bytes, i: np.uint64) -> np.uint64:
     """Eight bytes as one word, the first byte lowest; LLVM makes it one load."""
     word = np.uint64(data[i])
@@ -85,20 +85,20 @@ def load8(data: Bytes, i: np.uint64) -> np.uint64:
     return word
 
 
-@part
+@lean
 def _store8(data: Bytes, i: np.uint64, word: np.uint64) -> None:
     for k in range(_NONE, _8):
         data[i + k] = np.uint8(word >> (k * _8) & _255)
 
 
-@part
+@lean
 def bytes_below(marks: np.uint64) -> tuple[np.uint64, np.uint64]:
     """(mask of the bytes before the first marked one, their number); `marks` has the high bit of marked bytes."""
     mask = ((marks & (_NONE - marks)) >> _7) - _1
     return mask, trailing_zeros(marks) >> _3
 
 
-@part
+@lean
 def _fold8(word: np.uint64) -> np.uint64:
     """Eight ASCII bytes: letters made small, digits as they are, everything else a space."""
     small = word | _SPACES
@@ -108,7 +108,7 @@ def _fold8(word: np.uint64) -> np.uint64:
     return (small & keep) | (_SPACES & ~keep)
 
 
-@part
+@lean
 def fold(data: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries, out: Bytes) -> np.uint64:
     """Write the lower-cased tokens of data[i:end] into `out`, a space at least behind each; returns the length."""
     o = np.uint64(0)
@@ -137,7 +137,7 @@ def fold(data: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entri
     return o + _1
 
 
-@part
+@lean
 def _fold_character(code: np.uint32, properties: np.int32, out: Bytes, o: np.uint64) -> np.uint64:
     if properties & RUN:
         return _encode(np.uint32(np.int32(code) + (properties >> CASE_SHIFT)), out, o)
@@ -150,7 +150,7 @@ def _fold_character(code: np.uint32, properties: np.int32, out: Bytes, o: np.uin
     return o + _1
 
 
-@part
+@lean
 def _encode(code: np.uint32, out: Bytes, o: np.uint64) -> np.uint64:
     """Write a code point as UTF-8 at out[o]; returns the place behind it."""
     if code < 0x80:
@@ -167,13 +167,13 @@ def _encode(code: np.uint32, out: Bytes, o: np.uint64) -> np.uint64:
     return _encode_tail(code, out, _encode_tail(code >> 6, out, o + _1))
 
 
-@part
+@lean
 def _encode_tail(code: np.uint32, out: Bytes, o: np.uint64) -> np.uint64:
     out[o] = np.uint8(0x80 | code & 0x3F)
     return o + _1
 
 
-@part
+@lean
 def hash_words(folded: Bytes, length: np.uint64, out: Hashes, count: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Hash what stands between the spaces of `folded` into out[count:]; returns the new count and a hash of the list.
 
@@ -200,13 +200,13 @@ def hash_words(folded: Bytes, length: np.uint64, out: Hashes, count: np.uint64) 
     return count, listed * _END
 
 
-@part
+@lean
 def _step(state: np.uint64, word: np.uint64) -> np.uint64:
     state = (state ^ word) * _MIX
     return state ^ (state >> np.uint64(29))
 
 
-@part
+@lean
 def _hash_bytes(data: Bytes, start: np.uint64, end: np.uint64) -> np.uint64:
     state = ~_LIST
     for k in range(start, end):

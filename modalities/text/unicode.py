@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ...curator.backends.cpu import part
+from ...curator.backends.cpu import lean
 from ...curator.columns import Bytes
 
 TABLE = Path(__file__).with_name("unicode.npz")
@@ -59,7 +59,7 @@ def version() -> str:
         return str(stored["version"])
 
 
-@part
+@lean
 def decode(data: Bytes, i: np.uint64, end: np.uint64) -> tuple[np.uint32, np.uint64]:
     """(code point, bytes) of the non-ASCII character at data[i]; what runs over `end` or is no code point counts as U+FFFD."""
     lead = np.uint32(data[i])
@@ -73,12 +73,12 @@ def decode(data: Bytes, i: np.uint64, end: np.uint64) -> tuple[np.uint32, np.uin
     return _REPLACEMENT, _1
 
 
-@part
+@lean
 def _tail(data: Bytes, i: np.uint64) -> np.uint32:
     return np.uint32(data[i]) & _6_BITS
 
 
-@part
+@lean
 def entry(code: np.uint32, index: Index, entries: Entries) -> np.int32:
     """The table's entry of a code point."""
     found: np.int32 = entries[np.uint32(index[code >> np.uint32(7)]) * np.uint32(128) + (code & np.uint32(127))]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...curator.backends.cpu import kernel, lean, scratch, trailing_zeros
+from ...curator.backends.cpu import lean, lean_kernel, scratch, trailing_zeros
 from ...curator.columns import Bytes
 from ...curator.stage import Ints
 from .unicode import LETTER, NUMERIC, RUN, SOLO, SPACE, UPPER, Entries, Index, decode, entry
@@ -74,7 +74,7 @@ def find_all_words(data: Bytes, start: Ints, size: Ints, mode: int, index: Index
     return words
 
 
-@kernel
+@lean_kernel
 def _find_all(data: Bytes, start: Ints, size: Ints, mode: int, index: Index, entries: Entries, words: Words) -> None:
     words.chars[0] = 0
     count = _0

@@ -80,6 +80,7 @@ def change(*texts: str | None, record: list[str | None] | None = None, **options
 
 @settings(max_examples=500, deadline=None)
 @given(TEXTS, st.sampled_from(sorted(MASKS)), st.booleans())
+@example(f"-----BEGIN PRIVATE KEY-----\n{'MIIEpAIBAAKCAQEA' * 4}\n-----END PRIVATE KEY-----AKIAIOSFODNN7EXAMPLE", "dolma", False)
 def test_masking_twice_is_masking_once(text: str, mask: str, private: bool) -> None:
     (once,) = change(text, mask=mask, private_ips=private)
     (twice,) = change(once["text"], mask=mask, private_ips=private)
