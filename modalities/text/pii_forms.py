@@ -12,7 +12,8 @@ no letter, digit, _ or -, unless it is five dashes. AKIA or ASIA and 16 of A-Z a
 xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs- and 20 or more of letters, digits and -, a digit among them (Slack); AIza and 35 of
 letters, digits, _ and - (Google); sk- and 32 or more of these, a small letter, a capital and a digit among them (OpenAI,
 Anthropic); sk_live_ sk_test_ rk_live_ rk_test_ and 16 to 247 letters or digits (Stripe); npm_ and 36 letters or digits; pypi-
-and 50 or more of letters, digits, _ and -, mixed as behind sk-; hf_ and 34 letters or digits (Hugging Face). B, JSON Web Tokens: eyJ and 10 or more of
+and 50 or more of letters, digits, _ and -, mixed as behind sk-; hf_ and 34 letters or digits (Hugging Face). B, JSON Web Tokens:
+eyJ and 10 or more of
 letters, digits, _ and -, a dot, the same again, a dot, and 10 or more of these characters; before it as in A. C, private keys:
 from a line of five dashes, `BEGIN `, at most 34 capitals, digits and spaces that end in `PRIVATE KEY` or `PRIVATE KEY BLOCK`,
 and five dashes, through the next such line, which has `END ` in place of `BEGIN `, with 64 to 32,768 bytes between them.
