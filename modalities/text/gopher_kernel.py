@@ -15,9 +15,9 @@ from ...curator.stage import Ints
 from .padded import Padded, lay_out
 from .segments import find_line_feed, stripped
 from .tokens import bytes_below
-from .unicode import BREAK, Entries, Index, decode, entry, table
+from .unicode import BREAK, Entries, Index, decode, table
 from .windows import number_at
-from .words import LETTERS, SEGMENTS, SPLIT, TOKENS, WORD, WORDPUNCT, Places, Words
+from .words import LETTERS, SEGMENTS, SPLIT, TOKENS, WORD, WORDPUNCT, Places, Words, character
 
 Borders = npt.NDArray[np.bool_]
 
@@ -42,7 +42,7 @@ _NEMO_ENDS = ("...", "[...]", "…", "(...)", "[…]", "-»", "read more..", "re
 _ENDS = {DATATROVE: ("...", "…"), DCLM: ("...", ". . .", "…"), DOLMA: ("…",), NEMO: _NEMO_ENDS, RPV2: ("...", "…")}
 _LONGEST_WORD = 1 << 16
 
-_0, _1, _2, _3, _4, _7, _8, _56 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 7, 8, 56))
+_0, _1, _2, _4, _7, _8, _56 = (np.uint64(k) for k in (0, 1, 2, 4, 7, 8, 56))
 _ONES, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _HASHES, _DOTS = np.uint64(0x2323232323232323), np.uint64(0x2E2E2E2E2E2E2E2E)
 _E2, _C2, _NO_20 = np.uint64(0xE2E2E2E2E2E2E2E2), np.uint64(0xC2C2C2C2C2C2C2C2), np.uint64(0xDFDFDFDFDFDFDFDF)
@@ -283,8 +283,8 @@ def _line_break(data: Bytes, i: np.uint64, end: np.uint64, index: Index, entries
         i += below
         if i >= end:
             break
-        code, length = (np.uint32(data[i]), _1) if data[i] < 0x80 else decode(data, i, end)
-        if entry(code, index, entries) & BREAK:
+        code, found, length = character(data, i, end, index, entries)
+        if found & BREAK:
             pair = code == 0x0D and i + _1 < end and data[i + _1] == _LINE_FEED
             return i, i + (_2 if pair else length)
         i += length

@@ -13,12 +13,13 @@ from ...curator.backends.cpu import lean
 from ...curator.columns import Bytes
 from .ngrams import Classes, find, mix, table_for
 from .tokens import bytes_below
-from .unicode import SPACE, Entries, Index, decode, entry
+from .unicode import SPACE, Entries, Index
 from .windows import number_at
+from .words import character, tails
 
 RUNS, EACH, NOT_BLANK, STRIPPED = range(4)
 
-_0, _1, _2, _7, _8, _29, _56 = (np.uint64(k) for k in (0, 1, 2, 7, 8, 29, 56))
+_0, _1, _2, _8, _29 = (np.uint64(k) for k in (0, 1, 2, 8, 29))
 _MIX, _START = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x243F6A8885A308D3)
 _HIGH, _ONES = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
 _LINE_FEEDS = np.uint64(0x0A0A0A0A0A0A0A0A)
@@ -52,9 +53,7 @@ def hash_and_count(text: Bytes, start: np.uint64, end: np.uint64) -> tuple[np.ui
             word &= (_1 << (_8 * (end - i))) - _1
         state = (state ^ word) * _MIX
         state ^= state >> _29
-        if word & _HIGH:
-            tails = word & (~word << _1) & _HIGH  # bytes 10xxxxxx: not the first of a character
-            chars -= ((tails >> _7) * _ONES) >> _56
+        chars -= tails(word)
     return mix(state, _1), chars
 
 
@@ -74,8 +73,8 @@ def find_line_feed(text: Bytes, i: np.uint64, end: np.uint64) -> np.uint64:
 @lean
 def is_space(text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries) -> tuple[bool, np.uint64]:
     """(whether the character at text[i] is white space, its bytes)."""
-    code, length = (np.uint32(text[i]), _1) if text[i] < 0x80 else decode(text, i, end)
-    return entry(code, index, entries) & SPACE != 0, length
+    _, found, length = character(text, i, end, index, entries)
+    return found & SPACE != 0, length
 
 
 @lean

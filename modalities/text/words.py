@@ -29,7 +29,7 @@ LETTERS = 2  # has a letter
 Hashes = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.uint32]
 
-_0, _1, _2, _7, _8, _16, _56, _64 = (np.uint64(k) for k in (0, 1, 2, 7, 8, 16, 56, 64))
+_0, _1, _7, _8, _16, _56, _64 = (np.uint64(k) for k in (0, 1, 7, 8, 16, 56, 64))
 _29, _32 = np.uint64(29), np.uint64(32)
 _ONES, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _ALL, _WINDOW = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(1 << 16)
@@ -152,7 +152,7 @@ def _mask(size: np.uint64) -> np.uint64:
 
 
 @lean
-def _tails(word: np.uint64) -> np.uint64:
+def tails(word: np.uint64) -> np.uint64:
     """How many of eight bytes are 10xxxxxx: not the first of a character."""
     return (((word & (~word << _1) & _HIGH) >> _7) * _ONES) >> _56
 
@@ -177,11 +177,11 @@ def _push(text: Bytes, first: np.uint64, behind: np.uint64, kind: np.int32, word
     a, b = number_at(text, first) & _mask(min(size, _8)), number_at(text, first + _8) & _mask(min(max(size, _8), _16) - _8)
     state = _step(size * _START, a)
     state = _step(state, b) if size > _8 else state
-    chars = size - _tails(a) - _tails(b)
+    chars = size - tails(a) - tails(b)
     for k in range(_16, size, _8):
         word = number_at(text, first + k) & _mask(min(size - k, _8))
         state = _step(state, word)
-        chars -= _tails(word)
+        chars -= tails(word)
     words.hashes[count] = _finish(state)
     words.place[count] = np.uint32(first)
     words.end[count] = np.uint32(behind)
@@ -194,7 +194,7 @@ def _push(text: Bytes, first: np.uint64, behind: np.uint64, kind: np.int32, word
 
 
 @lean
-def _character(text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries) -> tuple[np.uint32, np.int32, np.uint64]:
+def character(text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries) -> tuple[np.uint32, np.int32, np.uint64]:
     """(code point, properties, bytes) of the character at text[i]."""
     if text[i] < 0x80:
         code, length = np.uint32(text[i]), _1
@@ -214,7 +214,7 @@ def _run(
         return _segment_run(text, i, end, index, entries, words, count)
     first, kind, inside, length = i, np.int32(0), np.int32(-1), _0
     while i < end:
-        code, found, length = _character(text, i, end, index, entries)
+        code, found, length = character(text, i, end, index, entries)
         if found & SPACE:
             break
         wordlike = np.int32(found & (LETTER | NUMERIC) != 0 or code == _UNDERSCORE)
@@ -245,7 +245,7 @@ def _token_run(
         if is_alnum(text[i]):
             i += min(trailing_zeros(~(letters_at(text, i) | digits_at(text, i))), end - i)
             continue
-        _, found, length = _character(text, i, end, index, entries)
+        _, found, length = character(text, i, end, index, entries)
         if found & SPACE:
             break
         if found & SOLO:
@@ -345,7 +345,7 @@ def _dots(text: Bytes, i: np.uint64, end: np.uint64) -> np.uint64:
 @lean
 def _symbol(text: Bytes, i: np.uint64, end: np.uint64, sticks: int, index: Index, entries: Entries) -> np.uint64:
     """The bytes of the symbol at text[i] that comes off a word, two dots or more being one; 0 where none does."""
-    code, found, length = _character(text, i, end, index, entries)
+    code, found, length = character(text, i, end, index, entries)
     if found & RUN:
         return _0
     if code == _DOT:
@@ -376,14 +376,14 @@ def _divided(text: Bytes, first: np.uint64, end: np.uint64, index: Index, entrie
             i += length
             last = _ascii_kind(text[i - _1])
             continue
-        code, found, length = _character(text, i, end, index, entries)
+        code, found, length = character(text, i, end, index, entries)
         if found & RUN:
             kind, last = kind | found, found
         elif last:
             length = max(length, _row(text, i, end))
             following = np.int32(0)
             if i + length < end:
-                _, following, _ = _character(text, i + length, end, index, entries)
+                _, following, _ = character(text, i + length, end, index, entries)
             if _is_border(code, length, last, following):
                 count = _push(text, first, i, kind, words, count)
                 count = _push(text, i, i + length, np.int32(0), words, count)
@@ -428,12 +428,12 @@ def _segment_run(
     """UAX 29 without its tables: a mark between two letters (' . : · ’) or two numbers (' . , ; ’) joins them, as _ does anywhere."""
     open_, counted, first, kind, last, length = False, False, i, np.int32(0), np.int32(0), _0
     while i < end:
-        code, found, length = _character(text, i, end, index, entries)
+        code, found, length = character(text, i, end, index, entries)
         if found & SPACE:
             break
         joins = found & RUN != 0 or code == _UNDERSCORE
         if not joins and open_ and i + length < end:
-            _, behind, _ = _character(text, i + length, end, index, entries)
+            _, behind, _ = character(text, i + length, end, index, entries)
             joins = _is_between(code, last, behind)
         if joins:
             if not open_:
