@@ -1,7 +1,7 @@
-"""Bitmaps of a text: one bit a byte for line ends, white space, capitals and so on; what the line rules are computed with.
+"""Bitmaps of texts: one bit a byte for line ends, white space, capitals and so on; what words and line rules are computed with.
 
-ASCII is classified 64 bytes at a time by vector compares, everything else one code point at a time by the Unicode table. All
-bitmaps of 64 bytes lie together, and only one text has them at a time: memory is bounded by the longest text.
+ASCII is classified 64 bytes at a time by vector compares, everything else one code point at a time by the Unicode table: once
+for a batch, not once for each rule. All bitmaps of 64 bytes lie together.
 """
 
 from __future__ import annotations
@@ -12,30 +12,31 @@ import numpy as np
 import numpy.typing as npt
 
 from ...curator.backends.cpu import lean, trailing_zeros
-from ...curator.columns import Bytes, Offsets
-from .unicode import BREAK, LETTER, NUMERIC, RUN, SOLO, SPACE, TERMINAL, UPPER, Entries, Index, decode, entry, table
+from ...curator.columns import Bytes
+from .unicode import BREAK as BREAKS
+from .unicode import LETTER, NUMERIC, RUN, SOLO, SPACE, TERMINAL, UPPER, Entries, Index, decode, entry
 from .vectors import equal, leading_zeros, ones, within
 
 Bits = npt.NDArray[np.uint64]
 
-# What the bits of a word mean. VISIBLE, ALONE and WORD have all bytes of a character set, the others its first one.
+# What the bits of a word mean. VISIBLE, ALONE, WORD and LETTERED have all bytes of a character set, the others its first one.
 # These are no plain integers, because Numba would compile a part once for each value that it is called with.
-LINE = np.uint64(0)  # ends a line
-VISIBLE = np.uint64(1)  # no white space (str.isspace)
-ALONE = np.uint64(2)  # a word of its own: scripts without spaces between words
-TAIL = np.uint64(3)  # a byte of a character that is not its first
-WORD = np.uint64(4)  # letter, mark or number of the other scripts
-CAPITAL = np.uint64(5)  # str.isupper
-DIGIT = np.uint64(6)  # str.isdigit
-END = np.uint64(7)  # ends a sentence: Sentence_Terminal, and five Khmer marks that have this property from Unicode 16 on
-NAMED = np.uint64(8)  # letter or number (str.isalnum)
-KINDS = np.uint64(9)
-
-ONLY_LINE_FEEDS = np.bool_(False)  # see `mark`
+FEED = np.uint64(0)  # U+000A
+BREAK = np.uint64(1)  # ends a line for str.splitlines
+VISIBLE = np.uint64(2)  # no white space (str.isspace)
+ALONE = np.uint64(3)  # a word of its own: scripts without spaces between words
+TAIL = np.uint64(4)  # a byte of a character that is not its first
+WORD = np.uint64(5)  # letter, mark or number of the other scripts
+LETTERED = np.uint64(6)  # letter (str.isalpha)
+CAPITAL = np.uint64(7)  # str.isupper
+DIGIT = np.uint64(8)  # str.isdigit
+END = np.uint64(9)  # ends a sentence: Sentence_Terminal, and five Khmer marks that have this property from Unicode 16 on
+NAMED = np.uint64(10)  # letter or number (str.isalnum)
+KINDS = np.uint64(11)
 
 SLACK = 192  # bytes behind a text that vector reads may touch, with room for its line end
 
-_0, _1, _2, _3, _6, _63, _64 = (np.uint64(k) for k in (0, 1, 2, 3, 6, 63, 64))
+_1, _2, _3, _4, _6, _63, _64 = (np.uint64(k) for k in (1, 2, 3, 4, 6, 63, 64))
 _ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 _KHMER, _KHMER_ENDS = np.uint32(0x17D4), (0, 1, 2, 5, 6)
 _NONE = np.uint64(0)
@@ -51,29 +52,19 @@ _OTHER_DIGITS = np.array([[int(code, 16) for code in span.split("-")] for span i
 
 
 class Page(NamedTuple):
-    """The text that is looked at, and what is known of it.
+    """Texts that are looked at, and what is known of them.
 
-    text     (m,) uint8   its bytes from 0 on, with SLACK bytes behind them
-    bits     (KINDS * words,) uint64  bitmaps of text[64 * w:64 * w + 64] are bits[KINDS * w:KINDS * w + KINDS]
+    text     (m,) uint8   their bytes, each text from a multiple of 64 on, a line feed and blanks behind it
+    bits     (KINDS * m / 64,) uint64  bitmaps of text[64 * w:64 * w + 64] are bits[KINDS * w:KINDS * w + KINDS]
+    margin   where a line may be written anew: a multiple of 64 with room for the longest text behind it
     blocks, entries   the Unicode table
     """
 
     text: Bytes
     bits: Bits
+    margin: np.uint64
     blocks: Index
     entries: Entries
-
-
-def blank_page(offsets: Offsets, copies: int = 1) -> Page:
-    """Room for the longest of some texts, or for several of its length; untouched pages of memory cost nothing."""
-    room = copies * (int(np.diff(offsets).max(initial=0)) + SLACK)
-    return Page(np.empty(room, np.uint8), np.empty((room // 64 + 1) * int(KINDS), np.uint64), *table())
-
-
-@lean
-def margin(size: np.uint64) -> np.uint64:
-    """Where a line of a text of `size` bytes may be written anew: behind the text and what vector reads touch of it."""
-    return (size + np.uint64(SLACK)) & ~_63
 
 
 @lean
@@ -95,24 +86,29 @@ def is_digit(code: np.uint32) -> bool:
 
 
 @lean
-def mark(page: Page, i: np.uint64, end: np.uint64, all_breaks: bool | np.bool_) -> None:
-    """Write the bitmaps of page.text[i:end]; i is a multiple of 64. text[end] becomes a line end, marked too.
+def mark_line(page: Page, end: np.uint64) -> None:
+    """Write the bitmaps of a line written anew, text[margin:end], and end it."""
+    for k in range(end, (end | _63) + _1):
+        page.text[k] = np.uint8(10)
+    mark(page, page.margin, end)
 
-    all_breaks  lines end as for str.splitlines, else with U+000A only
-    """
+
+@lean
+def mark(page: Page, i: np.uint64, end: np.uint64) -> None:
+    """Write the bitmaps of text[i:end] and of what follows up to the next multiple of 64; i is one."""
     text, bits = page.text, page.bits
-    text[end] = np.uint8(10)
-    white_before = alone_before = word_before = _NONE
+    white_before = alone_before = word_before = letter_before = _NONE
     for w in range(i >> _6, (end >> _6) + _1):
         at, row = w << _6, w * KINDS
         capital = within(text, at, 65, 26)
         digit = within(text, at, 48, 10)
-        word = capital | within(text, at, 97, 26) | digit
-        white = equal(text, at, 32) | within(text, at, 9, 5) | within(text, at, 28, 4)
-        line = equal(text, at, 10)
-        if all_breaks:
-            line = within(text, at, 10, 4) | within(text, at, 28, 3)
+        letters = capital | within(text, at, 97, 26)
+        separators = within(text, at, 28, 3)
+        feed = equal(text, at, 10)
+        line = within(text, at, 10, 4) | separators
+        white = equal(text, at, 32) | equal(text, at, 9) | equal(text, at, 31) | line
         stop = equal(text, at, 46) | equal(text, at, 33) | equal(text, at, 63)
+        word = letters | digit
         named, alone, tail = word, _NONE, _NONE
         high = within(text, at, 128, 128)
         if high:
@@ -121,23 +117,24 @@ def mark(page: Page, i: np.uint64, end: np.uint64, all_breaks: bool | np.bool_) 
             while leads:
                 k = trailing_zeros(leads)
                 leads &= leads - _1
-                if at + k >= end:
-                    break
-                code, _ = decode(text, at + k, end)
+                code, _ = decode(text, at + k, at + k + _4)
                 properties = entry(code, page.blocks, page.entries)
                 one = _1 << k
                 if properties & 0xFF == RUN | LETTER:
                     word |= one
+                    letters |= one
                     named |= one
                     continue
                 if properties & 0xFF == SOLO | LETTER:
                     alone |= one
+                    letters |= one
                     named |= one
                     continue
                 word |= np.uint64(properties & RUN != 0) << k
                 alone |= np.uint64(properties & SOLO != 0) << k
+                letters |= np.uint64(properties & LETTER != 0) << k
                 white |= np.uint64(properties & SPACE != 0) << k
-                line |= np.uint64(all_breaks and properties & BREAK != 0) << k
+                line |= np.uint64(properties & BREAKS != 0) << k
                 capital |= np.uint64(properties & UPPER != 0) << k
                 named |= np.uint64(properties & (LETTER | NUMERIC) != 0) << k
                 stop |= np.uint64(properties & TERMINAL != 0 or np.uint32(code - _KHMER) in _KHMER_ENDS) << k
@@ -145,10 +142,12 @@ def mark(page: Page, i: np.uint64, end: np.uint64, all_breaks: bool | np.bool_) 
             white = _spread(white, white_before, tail)
             alone = _spread(alone, alone_before, tail)
             word = _spread(word, word_before, tail)
-        bits[row], bits[row + VISIBLE], bits[row + ALONE] = line, ~white, alone
-        bits[row + TAIL], bits[row + WORD], bits[row + CAPITAL] = tail, word, capital
-        bits[row + DIGIT], bits[row + END], bits[row + NAMED] = digit, stop, named
-        white_before, alone_before, word_before = white, alone, word
+            letters = _spread(letters, letter_before, tail)
+        bits[row + FEED], bits[row + BREAK], bits[row + VISIBLE] = feed, line, ~white
+        bits[row + ALONE], bits[row + TAIL], bits[row + WORD] = alone, tail, word
+        bits[row + LETTERED], bits[row + CAPITAL], bits[row + DIGIT] = letters, capital, digit
+        bits[row + END], bits[row + NAMED] = stop, named
+        white_before, alone_before, word_before, letter_before = white, alone, word, letters
 
 
 @lean
@@ -193,6 +192,23 @@ def behind_last(bits: Bits, i: np.uint64, end: np.uint64, kind: np.uint64) -> np
             return end if end > i else i
         end = (end - _1) & ~_63
     return i
+
+
+@lean
+def break_size(page: Page, i: np.uint64, stop: np.uint64) -> np.uint64:
+    """Bytes of the line end at text[i]; 0 at the end of the text."""
+    if i >= stop:
+        return _NONE
+    if page.text[i] == 13 and i + _1 < stop and page.text[i + _1] == 10:
+        return _2
+    return _1 if page.text[i] < 0x80 else _2 if page.text[i] < 0xE0 else _3
+
+
+@lean
+def stripped(bits: Bits, i: np.uint64, end: np.uint64) -> tuple[np.uint64, np.uint64]:
+    """(start, end) of what [i, end) holds without white space around it; equal where there is nothing else."""
+    first = next_of(bits, i, end, VISIBLE)
+    return first, behind_last(bits, first, end, VISIBLE)
 
 
 @lean

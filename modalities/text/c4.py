@@ -19,6 +19,7 @@ from pydantic import Field, field_serializer, model_validator
 from ...curator.errors import MachineError, UsageError
 from ...curator.stage import Facts, Ints, Machine, Options, Rule, Transform, Value, data_file, judge, measure
 from .bad_words import FLANK_NOT_A_TO_Z, FLANK_NOT_WORD, FLANK_WHITE, Tree, count_listed, tree
+from .bitmaps import BREAK, FEED
 from .c4_kernel import CHARS, LineRules, filter_lines
 from .edited import edited
 
@@ -217,7 +218,7 @@ class C4(Transform):
         dolma, datatrove = options.variant == "dolma", options.variant == "datatrove"
         return LineRules(
             whole=dolma,
-            all_breaks=not dolma,
+            breaks=FEED if dolma else BREAK,
             terminal=bool(options.terminal_punctuation),
             apostrophe=datatrove,
             any_script=options.end_marks == "any",

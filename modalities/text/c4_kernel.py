@@ -1,6 +1,6 @@
 """The line rules of C4 as one kernel: a text in, its lines that stay and the counts that its page is judged by out.
 
-Lines are looked at in the reference's order, each on the text's bitmaps. A line with a citation is written anew behind the text,
+Lines are looked at in the reference's order, each on the text's bitmaps. A line with a citation is written anew behind all texts,
 where it gets bitmaps of its own, so that no rule exists twice.
 """
 
@@ -11,33 +11,31 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ...curator.backends.cpu import inlined, lean, lean_kernel, read_only
-from ...curator.columns import Bytes, Offsets, buffers
+from ...curator.backends.cpu import inlined, lean, lean_kernel
+from ...curator.columns import Bytes, Offsets
 from ...curator.stage import Ints
 from .bitmaps import (
     ALONE,
     END,
     KINDS,
-    LINE,
     SLACK,
     TAIL,
     VISIBLE,
     Page,
     behind_last,
-    blank_page,
-    characters,
+    break_size,
     count_words,
     inside,
     is_decimal,
     is_set,
-    margin,
-    mark,
+    mark_line,
     next_of,
 )
 from .edited import strings
+from .padded import Padded, lay_out
 from .phrases import occurrences, phrases
 from .unicode import decode
-from .vectors import copy, equal, letter, ones, paste
+from .vectors import equal, letter, ones, paste
 
 NO_END, FEW_WORDS, LONG_WORD, JAVASCRIPT, POLICY, SENTENCES, LOREM, CURLY, CHARS = (np.int64(k) for k in range(9))
 STAYS, BLANK = np.int64(9), np.int64(10)
@@ -48,7 +46,7 @@ class LineRules(NamedTuple):
     """What the kernel does with a line.
 
     whole        Dolma's reading: pages are counted whole, and a line stays as it is with its line end; else lines are stripped
-    all_breaks   lines end as for str.splitlines, else with U+000A only
+    breaks       what lines end with: bitmaps.BREAK, as for str.splitlines, or bitmaps.FEED, U+000A only
     terminal     lines without an end mark go
     apostrophe   ' is an end mark too
     any_script   so is every sentence-terminal mark, and closing quotes and brackets may follow it
@@ -61,7 +59,7 @@ class LineRules(NamedTuple):
     """
 
     whole: bool
-    all_breaks: bool
+    breaks: np.uint64
     terminal: bool
     apostrophe: bool
     any_script: bool
@@ -80,12 +78,13 @@ def filter_lines(texts: pa.Array, rules: LineRules) -> tuple[pa.Array, Ints]:
     texts    (n,) large_string; null counts as empty
     returns  (n,) large_string without nulls; white space around a text is left
     """
-    offsets, data = buffers(texts)
-    counts = np.zeros((len(offsets) - 1, COUNTS), np.int64)
-    page = blank_page(offsets, copies=2)
-    out = np.empty(int(offsets[-1] - offsets[0]) + SLACK, np.uint8)
-    bounds = np.zeros(len(offsets), np.int64)
-    _filter(read_only(data), offsets, rules, page, out, bounds, counts)
+    layout = lay_out(texts)
+    padded = layout.padded
+    counts = np.zeros((len(texts), COUNTS), np.int64)
+    counts[:, CHARS] = padded.chars
+    out = np.empty(int(padded.size.sum()) + SLACK, np.uint8)
+    bounds = np.zeros(len(texts) + 1, np.int64)
+    _filter(padded, layout.page, rules, out, bounds, counts)
     return strings(bounds, out), counts
 
 
@@ -118,36 +117,33 @@ class _State(NamedTuple):
 
 
 @lean_kernel
-def _filter(data: Bytes, offsets: Offsets, rules: LineRules, page: Page, out: Bytes, bounds: Offsets, counts: Ints) -> None:
+def _filter(padded: Padded, page: Page, rules: LineRules, out: Bytes, bounds: Offsets, counts: Ints) -> None:
     o = _0
-    for d in range(offsets.size - 1):
-        size = np.uint64(offsets[d + 1] - offsets[d])
-        copy(data, np.uint64(offsets[d]), size, page.text, _0)
-        mark(page, _0, size, rules.all_breaks)
-        counts[d, CHARS] = characters(page.bits, _0, size)
+    for d in range(padded.start.size):
+        start, end = np.uint64(padded.start[d]), np.uint64(padded.start[d] + padded.size[d])
         if rules.whole:
-            counts[d, LOREM] = occurrences(page.text, _0, size, _PHRASES, _LOREM)
-            counts[d, JAVASCRIPT] = occurrences(page.text, _0, size, _PHRASES, _JAVASCRIPT)
-            counts[d, CURLY] = _curly(page, _0, size)
-        state = _State(_0, o, _0, np.int64(0), True)
-        while state.i < size:
-            state = _lines(page, size, state, rules, out, counts, d)
+            counts[d, LOREM] = occurrences(page.text, start, end, _PHRASES, _LOREM)
+            counts[d, JAVASCRIPT] = occurrences(page.text, start, end, _PHRASES, _JAVASCRIPT)
+            counts[d, CURLY] = _curly(page, start, end)
+        state = _State(start, o, _0, np.int64(0), True)
+        while state.i < end:
+            state = _lines(page, end, state, rules, out, counts, d)
             if state.behind:
-                mark(page, margin(size), state.behind, rules.all_breaks)
+                mark_line(page, state.behind)
         o = state.o
         bounds[d + 1] = o
 
 
 @inlined
-def _lines(page: Page, size: np.uint64, state: _State, rules: LineRules, out: Bytes, counts: Ints, d: int) -> _State:
+def _lines(page: Page, stop: np.uint64, state: _State, rules: LineRules, out: Bytes, counts: Ints, d: int) -> _State:
     """Write the lines that stay, with U+000A between them, up to the end or to a line that was written anew and lacks its bitmaps."""
     i, o, behind, words, first = state
-    while i < size:
-        end = next_of(page.bits, i, size, LINE)
+    while i < stop:
+        end = next_of(page.bits, i, stop, rules.breaks)
         a = next_of(page.bits, i, end, VISIBLE)
         z = behind_last(page.bits, a, end, VISIBLE) if a < end else end
         if behind:
-            a, z = margin(size), behind
+            a, z = page.margin, behind
             words = words if rules.words_first else count_words(page.bits, a, z)
             why, suspect = STAYS, True
         else:
@@ -155,12 +151,12 @@ def _lines(page: Page, size: np.uint64, state: _State, rules: LineRules, out: By
             words = count_words(page.bits, a, z) if why == STAYS else np.int64(0)
             suspect = why == STAYS and _suspect(page, a, z)
             if suspect and rules.citations:
-                behind = _without_citations(page, a, z, size)
+                behind = _without_citations(page, a, z)
                 if behind:
                     return _State(i, o, behind, words, first)
         if why == STAYS:
             why = _look_closely(page, a, z, words, suspect, rules, counts, d)
-        i, start, behind = end + _break_size(page, end, size), i, _0
+        i, start, behind = end + break_size(page, end, stop), i, _0
         if why == STAYS:
             if rules.whole:
                 a, z = start, i
@@ -173,16 +169,6 @@ def _lines(page: Page, size: np.uint64, state: _State, rules: LineRules, out: By
         elif why != BLANK:
             counts[d, why] += 1
     return _State(i, o, _0, words, first)
-
-
-@lean
-def _break_size(page: Page, i: np.uint64, size: np.uint64) -> np.uint64:
-    """Bytes of the line end at text[i]; 0 at the end of the text."""
-    if i >= size:
-        return _0
-    if page.text[i] == 13 and i + _1 < size and page.text[i + _1] == 10:
-        return _2
-    return _1 if page.text[i] < 0x80 else _2 if page.text[i] < 0xE0 else _3
 
 
 @lean
@@ -318,7 +304,8 @@ def _sentences(page: Page, a: np.uint64, z: np.uint64) -> np.int64:
 @lean
 def _suspect(page: Page, a: np.uint64, z: np.uint64) -> bool:
     """Whether the line may have a bracket or one of the phrases: a few letters of each, in their places."""
-    for i in range(a, z, _64):
+    i = a
+    while i < z:
         brackets = letter(page.text, i, _CURLY)  # and [, which lacks the bit 0x20
         script = letter(page.text, i, 106) & letter(page.text, i + _2, 118) & letter(page.text, i + _4, 115)  # j-v-s
         lorem = letter(page.text, i, 108) & letter(page.text, i + _4, 109) & equal(page.text, i + _5, 32)  # l---m_
@@ -327,6 +314,7 @@ def _suspect(page: Page, a: np.uint64, z: np.uint64) -> bool:
         cookie = letter(page.text, i, 99) & letter(page.text, i + _1, 111) & letter(page.text, i + _2, 111)  # coo
         if brackets | script | lorem | terms | private | cookie:
             return True
+        i += _64
     return False
 
 
@@ -339,9 +327,9 @@ def _curly(page: Page, a: np.uint64, z: np.uint64) -> np.int64:
 
 
 @lean
-def _without_citations(page: Page, a: np.uint64, z: np.uint64, size: np.uint64) -> np.uint64:
+def _without_citations(page: Page, a: np.uint64, z: np.uint64) -> np.uint64:
     """Write the line anew without citations; returns the place behind it, 0 where it has none."""
-    o = margin(size)
+    o = page.margin
     found = False
     while a < z:
         behind = _citation(page, a, z) if page.text[a] == _OPEN else a

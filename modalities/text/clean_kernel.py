@@ -39,7 +39,8 @@ def _may_change(data: Bytes, start: np.uint64, end: np.uint64) -> bool:
     if data[start] <= _BLANK or data[end - _1] <= _BLANK:
         return True
     blank, feed, feed_before = _0, _0, _0  # of the 64 bytes before: whether the last one is a blank or a line feed, and the one before it
-    for i in range(start, end, _64):
+    i = start
+    while i < end:
         inside = _ALL if end - i >= _64 else (_1 << (end - i)) - _1
         # control characters but tab and line feed; lead bytes of C1 controls, of special spaces and of what normalisation may touch
         suspects = within(data, i, 0x00, 9) | within(data, i, 0x0B, 21) | within(data, i, 0x7F, 1) | equal(data, i, 0xC2)
@@ -53,4 +54,5 @@ def _may_change(data: Bytes, start: np.uint64, end: np.uint64) -> bool:
         if feeds & ((blanks << _1 | blank) | (one_back & two_back)):
             return True
         blank, feed, feed_before = blanks >> _63, feeds >> _63, feeds >> np.uint64(62) & _1
+        i += _64
     return False

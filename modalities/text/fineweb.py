@@ -12,30 +12,25 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from ...curator.backends.cpu import inlined, lean, lean_kernel, read_only, trailing_zeros
-from ...curator.columns import Bytes, Offsets, buffers
+from ...curator.backends.cpu import inlined, lean, lean_kernel, scratch, trailing_zeros
 from ...curator.stage import Bools, Columns, Filter, Ints, Options, Rule, Value, judge, measure
 from .bitmaps import (
     ALONE,
     END,
+    FEED,
     KINDS,
-    LINE,
-    ONLY_LINE_FEEDS,
     TAIL,
     VISIBLE,
     WORD,
     Bits,
     Page,
-    blank_page,
-    characters,
-    count,
     inside,
     is_set,
-    mark,
     next_of,
 )
-from .tokens import load8
-from .vectors import copy, equal, ones
+from .padded import Padded, lay_out
+from .segments import hash_and_count
+from .vectors import equal, ones
 
 
 class FineWebOptions(Options):
@@ -127,53 +122,45 @@ def count_lines(texts: pa.Array, short: int) -> Ints:
     texts  (n,) large_string; null counts as empty
     short  characters up to which a line is short
     """
-    offsets, data = buffers(texts)
-    counts = np.zeros((len(offsets) - 1, 7), np.int64)
-    page = blank_page(offsets)
-    # hash table for the lines of one text: a power of two, twice their number at least (the shortest has two bytes)
-    seen = np.empty(1 << (len(page.text) + 4).bit_length(), np.uint64)
-    _count(read_only(data), offsets, short, page, seen, counts)
+    layout = lay_out(texts)
+    padded = layout.padded
+    counts = np.zeros((len(texts), 7), np.int64)
+    counts[:, NEWLINES], counts[:, TOTAL] = padded.feeds, padded.chars - padded.feeds
+    seen = scratch("fineweb.seen", 4 * int(padded.feeds.max(initial=0)) + 16, np.uint64)
+    _count(padded, layout.page, short, seen, counts)
     return counts
 
 
-_0, _1, _6, _7, _8, _29, _63, _64 = (np.uint64(k) for k in (0, 1, 6, 7, 8, 29, 63, 64))
-_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-_MIX, _START = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x243F6A8885A308D3)  # golden ratio, pi: odd words
+_0, _1, _6, _63 = (np.uint64(k) for k in (0, 1, 6, 63))
 
 
 @lean_kernel
-def _count(data: Bytes, offsets: Offsets, short: int, page: Page, seen: Bits, counts: Ints) -> None:
-    for d in range(offsets.size - 1):
-        size = np.uint64(offsets[d + 1] - offsets[d])
-        copy(data, np.uint64(offsets[d]), size, page.text, _0)
-        mark(page, _0, size, ONLY_LINE_FEEDS)
-        newlines = count(page.bits, _0, size, LINE)
-        counts[d, NEWLINES] = newlines
-        counts[d, TOTAL] = characters(page.bits, _0, size) - newlines
-        counts[d, TOKENS] = _tokens(page, size)
-        places = np.uint64(8)
-        while places < np.uint64(2 * newlines + 4) and places < size + np.uint64(4):
+def _count(padded: Padded, page: Page, short: int, seen: Bits, counts: Ints) -> None:
+    for d in range(padded.start.size):
+        start, stop = np.uint64(padded.start[d]), np.uint64(padded.start[d] + padded.size[d])
+        counts[d, TOKENS] = _tokens(page, start, stop)
+        places = np.uint64(8)  # a hash table for the lines of one text, twice their number at least
+        while places < np.uint64(2 * padded.feeds[d] + 4):
             places <<= _1
-        for k in range(_0, places):
-            seen[k] = _0
-        _count_lines(page, size, short, seen, places - _1, counts, d)
+        seen[:places] = _0
+        _count_lines(page, start, stop, short, seen, places - _1, counts, d)
 
 
 @inlined
-def _count_lines(page: Page, size: np.uint64, short: int, seen: Bits, last: np.uint64, counts: Ints, d: int) -> None:
+def _count_lines(page: Page, i: np.uint64, stop: np.uint64, short: int, seen: Bits, last: np.uint64, counts: Ints, d: int) -> None:
     bits = page.bits
-    i = _0
-    while i < size:
-        end = next_of(bits, i, size, LINE)
+    while i < stop:
+        end = next_of(bits, i, stop, FEED)
         if next_of(bits, i, end, VISIBLE) < end:
-            length = characters(bits, i, end)
+            found, size = hash_and_count(page.text, i, end)
+            length = np.int64(size)
             counts[d, LINES] += 1
             counts[d, SHORT] += length <= short
             final = end - _1
             while is_set(bits, final, TAIL):
                 final -= _1
             counts[d, ENDED] += is_set(bits, final, END)
-            if _again(_hash(page.text, i, end), seen, last):
+            if _again(found, seen, last):
                 counts[d, REPEATED] += length
         i = end + _1
 
@@ -191,21 +178,7 @@ def _again(found: np.uint64, seen: Bits, last: np.uint64) -> bool:
 
 
 @lean
-def _hash(text: Bytes, i: np.uint64, end: np.uint64) -> np.uint64:
-    """A hash of the bytes and their number, never 0; reads up to seven bytes more."""
-    state = _START ^ (end - i)
-    while i + _8 <= end:
-        state = (state ^ load8(text, i)) * _MIX
-        state ^= state >> _29
-        i += _8
-    if i < end:
-        state = (state ^ (load8(text, i) & (_ALL >> (_64 - (end - i) * _8)))) * _MIX
-        state ^= state >> _29
-    return (state * _MIX) ^ (state >> _7) | _1
-
-
-@lean
-def _tokens(page: Page, size: np.uint64) -> np.int64:
+def _tokens(page: Page, start: np.uint64, stop: np.uint64) -> np.int64:
     """Words + symbols.
 
     Letters that follow each other are a word, a symbol is one token, dots in a row are one symbol. Symbols between two letters join
@@ -213,20 +186,20 @@ def _tokens(page: Page, size: np.uint64) -> np.int64:
     """
     bits = page.bits
     total, dots_before, word_before = np.int64(0), _0, _0
-    for w in range(_0, (size + _63) >> _6):
-        row, mask = w * KINDS, inside(_0, size, np.uint64(w))
+    for w in range(start >> _6, (stop + _63) >> _6):
+        row, mask = w * KINDS, inside(start, stop, np.uint64(w))
         word, head, symbol = bits[row + WORD], ~bits[row + TAIL] & mask, _symbols(bits, np.uint64(row)) & mask
         dots = equal(page.text, w << _6, 46) & mask
         follows = (word << _1) | word_before
         total += np.int64(ones(word & ~follows & mask) + ones(bits[row + ALONE] & head))
         total += np.int64(ones(symbol & head & ~(dots & ((dots << _1) | dots_before))))
         first = symbol & follows
-        next_word = _0 if (w + _1) << _6 >= size else bits[row + KINDS + WORD] << _63
+        next_word = _0 if (w + _1) << _6 >= stop else bits[row + KINDS + WORD] << _63
         joined = first & ((word >> _1) | next_word)  # one byte between two letters
         total -= np.int64(ones(joined)) * 2
         first &= ~joined
         while first:
-            total -= _joining(page, (w << _6) + trailing_zeros(first), size)
+            total -= _joining(page, (w << _6) + trailing_zeros(first), stop)
             first &= first - _1
         dots_before, word_before = dots >> _63, word >> _63
     return total
@@ -239,11 +212,11 @@ def _symbols(bits: Bits, row: np.uint64) -> np.uint64:
 
 
 @lean
-def _joining(page: Page, i: np.uint64, size: np.uint64) -> np.int64:
+def _joining(page: Page, i: np.uint64, stop: np.uint64) -> np.int64:
     """What the symbols from i on, behind a letter, take off: themselves and a word where a letter follows them, else nothing."""
     symbols, first = np.int64(0), i
-    while i < size and is_set(page.bits, i, VISIBLE) and not (is_set(page.bits, i, WORD) or is_set(page.bits, i, ALONE)):
+    while i < stop and is_set(page.bits, i, VISIBLE) and not (is_set(page.bits, i, WORD) or is_set(page.bits, i, ALONE)):
         again = i > first and page.text[i] == 46 and page.text[i - _1] == 46
         symbols += not (again or is_set(page.bits, i, TAIL))
         i += _1
-    return symbols + 1 if i < size and is_set(page.bits, i, WORD) else np.int64(0)
+    return symbols + 1 if i < stop and is_set(page.bits, i, WORD) else np.int64(0)

@@ -12,12 +12,12 @@ import pyarrow as pa
 from ...curator.backends.cpu import lean, lean_kernel, scratch
 from ...curator.columns import Bytes
 from ...curator.stage import Ints
+from .bitmaps import BREAK, FEED, Page, break_size, next_of, stripped
 from .padded import Padded, lay_out
-from .segments import find_line_feed, stripped
-from .tokens import bytes_below
-from .unicode import BREAK, Entries, Index, decode, table
+from .unicode import decode
+from .vectors import equal, ones
 from .windows import number_at
-from .words import LETTERS, SEGMENTS, SPLIT, TOKENS, WORD, WORDPUNCT, Places, Words, character
+from .words import LETTERS, SEGMENTS, SPLIT, TOKENS, WORD, WORDPUNCT, Places, Words
 
 Borders = npt.NDArray[np.bool_]
 
@@ -42,12 +42,8 @@ _NEMO_ENDS = ("...", "[...]", "…", "(...)", "[…]", "-»", "read more..", "re
 _ENDS = {DATATROVE: ("...", "…"), DCLM: ("...", ". . .", "…"), DOLMA: ("…",), NEMO: _NEMO_ENDS, RPV2: ("...", "…")}
 _LONGEST_WORD = 1 << 16
 
-_0, _1, _2, _4, _7, _8, _56 = (np.uint64(k) for k in (0, 1, 2, 4, 7, 8, 56))
-_ONES, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
-_HASHES, _DOTS = np.uint64(0x2323232323232323), np.uint64(0x2E2E2E2E2E2E2E2E)
-_E2, _C2, _NO_20 = np.uint64(0xE2E2E2E2E2E2E2E2), np.uint64(0xC2C2C2C2C2C2C2C2), np.uint64(0xDFDFDFDFDFDFDFDF)
+_0, _1, _2, _3, _4, _8, _63, _64 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 8, 63, 64))
 _FIVE_BYTES, _SPACED = np.uint64((1 << 40) - 1), np.uint64(int.from_bytes(b". . .", "little"))
-_BELOW_20 = np.uint64(0x6060606060606060)
 _DOT, _HASH, _LINE_FEED = (ord(c) for c in ".#\n")
 
 
@@ -65,7 +61,7 @@ def gopher_counts(texts: pa.Array, variant: int) -> Ints:
     borders[1, [case.encode()[-1] for end in _ENDS[variant] for case in (end, end.upper())]] = True
     lengths = scratch("gopher.lengths", _LONGEST_WORD, np.uint32)
     words = layout.words(COUNTED[variant])
-    _count(layout.padded, words, *table(), variant, bullets, ends, borders, lengths, rows)
+    _count(layout.padded, layout.page, words, variant, bullets, ends, borders, lengths, rows)
     if variant == DCLM:
         rows[:, WORDS] = np.diff(layout.words(SEGMENTS).offsets)
     return rows
@@ -74,9 +70,8 @@ def gopher_counts(texts: pa.Array, variant: int) -> Ints:
 @lean_kernel
 def _count(
     padded: Padded,
+    page: Page,
     words: Words,
-    index: Index,
-    entries: Entries,
     variant: int,
     bullets: Places,
     ends: Bytes,
@@ -88,9 +83,9 @@ def _count(
     for d in range(padded.start.size):
         row = rows[d]
         start, end = np.uint64(padded.start[d]), np.uint64(padded.start[d] + padded.size[d])
-        _marks(padded.data, start, end, variant == DCLM, row)
-        _words(padded.data, words, words.offsets[d], words.offsets[d + 1], variant, lengths, ends, row)
-        _lines(padded.data, start, end, index, entries, variant, bullets, ends, borders, row)
+        _marks(page.text, start, end, variant == DCLM, row)
+        _words(page.text, words, words.offsets[d], words.offsets[d + 1], variant, lengths, ends, row)
+        _lines(page, start, end, variant, bullets, ends, borders, row)
 
 
 @lean
@@ -200,36 +195,28 @@ def _median_twice(words: Words, first: np.int64, behind: np.int64, lengths: Plac
 
 
 @lean
-def _equal(word: np.uint64, bytes_: np.uint64) -> np.uint64:
-    """The high bit of every byte of `word` that equals the one that fills `bytes_`."""
-    other = word ^ bytes_
-    return ~(((other & ~_HIGH) + ~_HIGH) | other) & _HIGH
-
-
-@lean
 def _marks(data: Bytes, start: np.uint64, end: np.uint64, spaced: bool, row: Ints) -> None:
     """Count #, ..., … and, where asked for, `. . .`, each without overlaps."""
-    dots = hashes = ellipses = np.int64(0)  # dots: in a row, so far
-    for i in range(start, end, _8):
-        word = number_at(data, i)  # blanks behind the text
-        hashes += np.int64(((_equal(word, _HASHES) >> _7) * _ONES) >> _56)
-        found = _equal(word, _DOTS)
-        if found == _HIGH or (dots and found) or found & (found << _8):
-            for k in range(_0, _8):
-                if data[i + k] == _DOT:
-                    dots += np.int64(1)
+    dots = hashes = ellipses = _0  # dots: in a row, so far
+    i = start
+    while i < end:  # blanks behind the text
+        hashes += ones(equal(data, i, _HASH))
+        found = equal(data, i, _DOT)
+        if found & (found << _1 | (dots > _0)):
+            for k in range(_0, _64):
+                if found >> k & _1:
+                    dots += _1
                 else:
-                    ellipses += dots // 3
-                    dots = np.int64(0)
+                    ellipses += dots // _3
+                    dots = _0
         else:
-            ellipses += dots // 3
-            dots = np.int64(found >> np.uint64(63))
-        leads = _equal(word, _E2)
-        while leads:
-            _, below = bytes_below(leads)
-            ellipses += data[i + below + _1] == 0x80 and data[i + below + _2] == 0xA6
-            leads &= leads - _1
-    row[HASHES], row[ELLIPSES] = hashes, ellipses + dots // 3
+            ellipses += dots // _3
+            dots = found >> _63
+        leads = equal(data, i, 0xE2)
+        if leads:
+            ellipses += ones(leads & equal(data, i + _1, 0x80) & equal(data, i + _2, 0xA6))
+        i += _64
+    row[HASHES], row[ELLIPSES] = hashes, ellipses + dots // _3
     if spaced:
         while start + np.uint64(5) <= end:
             there = number_at(data, start) & _FIVE_BYTES == _SPACED
@@ -238,57 +225,26 @@ def _marks(data: Bytes, start: np.uint64, end: np.uint64, spaced: bool, row: Int
 
 
 @lean
-def _lines(
-    data: Bytes,
-    start: np.uint64,
-    end: np.uint64,
-    index: Index,
-    entries: Entries,
-    variant: int,
-    bullets: Places,
-    ends: Bytes,
-    borders: Borders,
-    row: Ints,
-) -> None:
+def _lines(page: Page, start: np.uint64, end: np.uint64, variant: int, bullets: Places, ends: Bytes, borders: Borders, row: Ints) -> None:
+    data = page.text
     while start < end or (variant == DOLMA and start == end):
         if variant == DATATROVE:
-            stop, behind = _line_break(data, start, end, index, entries)
+            stop = next_of(page.bits, start, end, BREAK)
+            behind = stop + break_size(page, stop, end)
         else:
-            stop = find_line_feed(data, start, end)
+            stop = next_of(page.bits, start, end, FEED)
             behind = stop + _1
             while variant == DOLMA and behind < end and data[behind] == _LINE_FEED:
                 behind += _1
         first, last = start, stop
         if variant != DOLMA:
-            first, last = stripped(data, start, stop, index, entries)
+            first, last = stripped(page.bits, start, stop)
         if first < last or variant not in (DCLM, NEMO):
             row[LINES] += 1
             if first < last:
                 row[BULLETS] += borders[0, data[first]] and _is_bullet(data, first, last, bullets)
                 row[TRAILING] += borders[1, data[last - _1]] and _ends_with(data, first, last, ends, False)
         start = behind
-
-
-@lean
-def _line_break(data: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries) -> tuple[np.uint64, np.uint64]:
-    """(end of the line at data[i], place behind the character that breaks it), as str.splitlines; (end, end) for the last line."""
-    while i < end:
-        word = number_at(data, i)
-        lead = (word & _NO_20) ^ _C2  # 0xC2 and 0xE2: U+0085, U+2028, U+2029
-        marks = ((lead - _ONES) & ~lead & _HIGH) | (~((word & ~_HIGH) + _BELOW_20) & ~word & _HIGH)
-        if marks == _0:
-            i += _8
-            continue
-        _, below = bytes_below(marks)
-        i += below
-        if i >= end:
-            break
-        code, found, length = character(data, i, end, index, entries)
-        if found & BREAK:
-            pair = code == 0x0D and i + _1 < end and data[i + _1] == _LINE_FEED
-            return i, i + (_2 if pair else length)
-        i += length
-    return end, end
 
 
 @lean

@@ -11,37 +11,35 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ...curator.backends.cpu import inlined, lean, lean_kernel, read_only
-from ...curator.columns import Bytes, Offsets, buffers
+from ...curator.backends.cpu import inlined, lean, lean_kernel
+from ...curator.columns import Bytes, Offsets
 from ...curator.stage import Ints
 from .bitmaps import (
     ALONE,
     CAPITAL,
     DIGIT,
+    FEED,
     KINDS,
-    LINE,
     NAMED,
-    ONLY_LINE_FEEDS,
     SLACK,
     TAIL,
     VISIBLE,
     Page,
     behind_last,
-    blank_page,
     characters,
     count,
     count_words,
     inside,
     is_decimal,
     is_set,
-    margin,
-    mark,
+    mark_line,
     next_of,
 )
 from .edited import strings
+from .padded import Padded, lay_out
 from .phrases import LOOSE, STRICT, match, phrases
 from .unicode import decode
-from .vectors import copy, equal, letter, ones, paste, within
+from .vectors import equal, letter, ones, paste, within
 
 CAPITALS, DIGITS, COUNTER, FEW_WORDS, PATTERN, BEFORE, REMOVED, CHARS = (np.int64(k) for k in range(8))
 STAYS, BLANK = np.int64(8), np.int64(9)
@@ -73,12 +71,13 @@ def correct_lines(texts: pa.Array, rules: Corrections) -> tuple[pa.Array, Ints]:
     texts    (n,) large_string; null counts as empty
     returns  (n,) large_string without nulls; white space around a text is left
     """
-    offsets, data = buffers(texts)
-    counts = np.zeros((len(offsets) - 1, COUNTS), np.int64)
-    page = blank_page(offsets, copies=2)
-    out = np.empty(int(offsets[-1] - offsets[0]) + len(offsets) + SLACK, np.uint8)
-    bounds = np.zeros(len(offsets), np.int64)
-    _correct(read_only(data), offsets, rules, page, out, bounds, counts)
+    layout = lay_out(texts)
+    padded = layout.padded
+    counts = np.zeros((len(texts), COUNTS), np.int64)
+    counts[:, CHARS] = padded.chars
+    out = np.empty(int(padded.size.sum()) + len(texts) + SLACK, np.uint8)
+    bounds = np.zeros(len(texts) + 1, np.int64)
+    _correct(padded, layout.page, rules, out, bounds, counts)
     return strings(bounds, out), counts
 
 
@@ -120,36 +119,33 @@ class _State(NamedTuple):
 
 
 @lean_kernel
-def _correct(data: Bytes, offsets: Offsets, rules: Corrections, page: Page, out: Bytes, bounds: Offsets, counts: Ints) -> None:
+def _correct(padded: Padded, page: Page, rules: Corrections, out: Bytes, bounds: Offsets, counts: Ints) -> None:
     o = _0
-    for d in range(offsets.size - 1):
-        size = np.uint64(offsets[d + 1] - offsets[d])
-        copy(data, np.uint64(offsets[d]), size, page.text, _0)
-        mark(page, _0, size, ONLY_LINE_FEEDS)
-        counts[d, CHARS] = characters(page.bits, _0, size)
-        counts[d, BEFORE] = _words(page, _0, size)
-        ends = _outermost(page, size, rules)
-        state = _State(_0, o, _0, False, False)
-        while state.i < size:
-            state = _lines(page, size, state, rules, ends, out, counts, d)
+    for d in range(padded.start.size):
+        start, stop = np.uint64(padded.start[d]), np.uint64(padded.start[d] + padded.size[d])
+        counts[d, BEFORE] = _words(page, start, stop)
+        ends = _outermost(page, start, stop, rules)
+        state = _State(start, o, _0, False, False)
+        while state.i < stop:
+            state = _lines(page, stop, state, rules, ends, out, counts, d)
             if state.behind:
-                mark(page, margin(size), state.behind, ONLY_LINE_FEEDS)
+                mark_line(page, state.behind)
         o = state.o
         bounds[d + 1] = o
 
 
 @inlined
-def _lines(page: Page, size: np.uint64, state: _State, rules: Corrections, ends: _Ends, out: Bytes, counts: Ints, d: int) -> _State:
+def _lines(page: Page, stop: np.uint64, state: _State, rules: Corrections, ends: _Ends, out: Bytes, counts: Ints, d: int) -> _State:
     """Write the corrected lines, each with U+000A, up to the end or to a line that was written anew and lacks its bitmaps."""
     i, o, behind, begun, written = state
-    while i < size:
-        end = next_of(page.bits, i, size, LINE)
-        why, a, z = (STAYS, margin(size), behind) if behind else _judge(page, i, end, rules, ends)
+    while i < stop:
+        end = next_of(page.bits, i, stop, FEED)
+        why, a, z = (STAYS, page.margin, behind) if behind else _judge(page, i, end, rules, ends)
         changed = behind > _0
         if why == STAYS:
             if rules.patterns and count_words(page.bits, a, z) <= rules.pattern_words:
                 if not behind:
-                    behind = _without_cart(page, a, z, size)
+                    behind = _without_cart(page, a, z)
                     if behind:
                         return _State(i, o, behind, begun, written)
                 why, begun, a, z, cut = _patterns(page, a, z, i == ends.last_later, begun)
@@ -201,24 +197,24 @@ def _mostly_capitals(page: Page, i: np.uint64, end: np.uint64, most: float) -> b
 
 
 @inlined
-def _outermost(page: Page, size: np.uint64, rules: Corrections) -> _Ends:
+def _outermost(page: Page, start: np.uint64, stop: np.uint64, rules: Corrections) -> _Ends:
     """The lines that are first and last before the rule on digits, and last before the pattern at line ends."""
-    first, i = size, _0
-    while i < size and first == size:
-        end = next_of(page.bits, i, size, LINE)
+    first, i = stop, start
+    while i < stop and first == stop:
+        end = next_of(page.bits, i, stop, FEED)
         if next_of(page.bits, i, end, VISIBLE) < end and not _mostly_capitals(page, i, end, rules.max_capitals):
             first = i
         i = end + _1
-    last = last_later = size
-    end = size
-    while last_later == size and first < size:
-        i = behind_last(page.bits, _0, end, LINE)
+    last = last_later = stop
+    end = stop
+    while last_later == stop and first < stop:
+        i = behind_last(page.bits, start, end, FEED)
         if next_of(page.bits, i, end, VISIBLE) < end and not _mostly_capitals(page, i, end, rules.max_capitals):
-            last = i if last == size else last
-            why, a, z = _judge(page, i, end, rules, _Ends(first, last, size))
+            last = i if last == stop else last
+            why, a, z = _judge(page, i, end, rules, _Ends(first, last, stop))
             if why == STAYS and not (rules.patterns and count_words(page.bits, a, z) <= rules.pattern_words and _only_cart(page, a, z)):
                 last_later = i
-        if i == _0:
+        if i == start:
             break
         end = i - _1
     return _Ends(first, last, last_later)
@@ -320,11 +316,11 @@ def _back(page: Page, i: np.uint64) -> np.uint64:
 
 
 @lean
-def _without_cart(page: Page, a: np.uint64, z: np.uint64, size: np.uint64) -> np.uint64:
+def _without_cart(page: Page, a: np.uint64, z: np.uint64) -> np.uint64:
     """Write the line anew without `items in cart` and a white space before it; returns the place behind it, 0 where it has none."""
     if not _cart(page, a, z):
         return _0
-    o, found = margin(size), False
+    o, found = page.margin, False
     while a < z:
         after = a + _size(page, a) if not is_set(page.bits, a, VISIBLE) else a
         behind = match(page.text, after, z, _PHRASES, _CART, LOOSE)
@@ -341,9 +337,11 @@ def _without_cart(page: Page, a: np.uint64, z: np.uint64, size: np.uint64) -> np
 @lean
 def _cart(page: Page, a: np.uint64, z: np.uint64) -> bool:
     """Whether the line may have `items in cart`: some of its letters, in their places."""
-    for i in range(a, z, _64):
+    i = a
+    while i < z:
         if letter(page.text, i, 110) & equal(page.text, i + _1, 32) & letter(page.text, i + _2, 99) & letter(page.text, i + _3, 97):
             return True
+        i += _64
     return False
 
 

@@ -13,10 +13,10 @@ import pyarrow as pa
 from ...curator.backends.cpu import lean, lean_kernel
 from ...curator.columns import Bytes
 from ...curator.stage import Ints
+from .bitmaps import Page, stripped
 from .ngrams import Classes, repeated_longer, repeated_pairs, top
 from .padded import Padded, lay_out
-from .segments import repeated_segments, stripped
-from .unicode import Entries, Index, table
+from .segments import repeated_segments
 from .words import Words
 
 GREEDY = 0  # left to right: an n-gram met before counts and is jumped over, any other is remembered
@@ -52,12 +52,12 @@ def repetitions(texts: pa.Array, style: Style) -> Ints:
     layout = lay_out(texts)
     rows = np.zeros((len(texts), COLUMNS), np.int64)
     most = int(layout.padded.size.max(initial=0)) + 2
-    _repetitions(layout.padded, layout.words(style.words), *table(), style, Classes.scratch(most), rows)
+    _repetitions(layout.padded, layout.page, layout.words(style.words), style, Classes.scratch(most), rows)
     return rows
 
 
 @lean_kernel
-def _repetitions(padded: Padded, words: Words, index: Index, entries: Entries, style: Style, classes: Classes, rows: Ints) -> None:
+def _repetitions(padded: Padded, page: Page, words: Words, style: Style, classes: Classes, rows: Ints) -> None:
     for d in range(padded.start.size):
         row = rows[d]
         start, end = np.uint64(padded.start[d]), np.uint64(padded.start[d] + padded.size[d])
@@ -65,28 +65,26 @@ def _repetitions(padded: Padded, words: Words, index: Index, entries: Entries, s
         row[TEXT_CHARS] = padded.chars[d]
         row[WORDS] = behind - first
         row[WORD_CHARS] = words.chars[behind] - words.chars[first]
-        _segments(padded.data, start, end, np.uint64(padded.feeds[d]) + _1, style, index, entries, classes, row)
-        _n_grams(padded.data, start, end, style, words, np.uint64(first), np.uint64(behind - first), classes, row)
+        _segments(page, start, end, np.uint64(padded.feeds[d]) + _1, style, classes, row)
+        _n_grams(page.text, start, end, style, words, np.uint64(first), np.uint64(behind - first), classes, row)
 
 
 @lean
 def _segments(
-    text: Bytes,
+    page: Page,
     start: np.uint64,
     end: np.uint64,
     most: np.uint64,
     style: Style,
-    index: Index,
-    entries: Entries,
     classes: Classes,
     row: Ints,
 ) -> None:
     """Lines, then paragraphs: split like lines, they can only repeat where lines do, unless white space is taken off around the text."""
-    lines = repeated_segments(text, start, end, _1, style.lines, most, index, entries, classes)
-    first, last = stripped(text, start, end, index, entries) if style.strip else (start, end)
+    lines = repeated_segments(page, start, end, _1, style.lines, most, classes)
+    first, last = stripped(page.bits, start, end) if style.strip else (start, end)
     paragraphs = lines
     if lines.again or style.paragraphs != style.lines or first > start or last < end:
-        paragraphs = repeated_segments(text, first, last, _2, style.paragraphs, most, index, entries, classes)
+        paragraphs = repeated_segments(page, first, last, _2, style.paragraphs, most, classes)
     for k in range(6):
         row[LINES + k] = lines[k]
         row[PARAGRAPHS + k] = paragraphs[k]

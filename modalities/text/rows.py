@@ -17,6 +17,7 @@ COLUMNS = pa.schema(
     ]
 )
 SCHEMA = pa.schema([*COLUMNS, *READER_TAIL])
+_BYTES = frozenset({"text", "meta", "record"})
 BATCH_BYTES = 4 << 20
 BATCH_RECORDS = 2048
 MAX_RECORD_BYTES = 64 << 20  # a longer line, file or cell is refused; memory stays bounded whatever the input
@@ -32,9 +33,9 @@ class Rows:
     """Collects records of one file; `take` gives them as a batch of the reader schema."""
 
     def __init__(self) -> None:
-        self._columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
+        self._rows: list[tuple[Any, ...]] = []  # in the order of SCHEMA
         self._bytes = 0
-        self.total = 0  # records and refusals so far, over all batches
+        self._taken = 0
 
     def add(
         self,
@@ -47,37 +48,39 @@ class Rows:
         record: bytes | None = None,
     ) -> None:
         """A readable record; `size` is about its bytes, `meta` and `record` are JSON in valid UTF-8."""
-        self._append(text, url, meta, record, line, ident, None, None)
+        # a text is encoded while it is in the processor's cache
+        self._rows.append((text.encode(), url, meta, record, line, ident, None, None))
         self._bytes += size
 
     def refuse(self, reason: str, detail: str = "", line: int | None = None, ident: str | None = None) -> None:
         """A record, a file or the rest of a file that cannot be read."""
-        self._append(None, None, None, None, line, ident, reason, short(detail) or None)
+        self._rows.append((None, None, None, None, line, ident, reason, short(detail) or None))
 
-    def _append(self, *values: Any) -> None:
-        for column, value in zip(self._columns.values(), values, strict=True):
-            column.append(value)
-        self.total += 1
+    @property
+    def total(self) -> int:
+        """Records and refusals so far, over all batches."""
+        return self._taken + len(self._rows)
 
     @property
     def full(self) -> bool:
         """Whether a batch should be taken."""
-        return self._bytes >= BATCH_BYTES or len(self) >= BATCH_RECORDS
+        return self._bytes >= BATCH_BYTES or len(self._rows) >= BATCH_RECORDS
 
     def __len__(self) -> int:
-        return len(self._columns["text"])
+        return len(self._rows)
 
     def take(self) -> pa.RecordBatch:
         """The rows collected since the last call."""
-        arrays = []
-        for field in SCHEMA:
-            values = self._columns[field.name]
-            # JSON that was parsed or written is valid UTF-8, so its bytes become a string column without being looked at again
-            raw = field.name in ("meta", "record")
-            arrays.append(pa.array(values, pa.large_binary()).view(field.type) if raw else pa.array(values, field.type))
-            self._columns[field.name] = []
-        self._bytes = 0
+        columns = zip(*self._rows, strict=True) if self._rows else [()] * len(SCHEMA)
+        arrays = [_array(list(values), field) for values, field in zip(columns, SCHEMA, strict=True)]
+        self._taken += len(self._rows)
+        self._rows, self._bytes = [], 0
         return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+
+
+def _array(values: list[Any], field: pa.Field) -> pa.Array:
+    # what was encoded, parsed or written is valid UTF-8, so its bytes become a string column without being looked at again
+    return pa.array(values, pa.large_binary()).view(field.type) if field.name in _BYTES else pa.array(values, field.type)
 
 
 def one_row(reason: str, detail: str = "") -> pa.RecordBatch:

@@ -11,18 +11,15 @@ import numpy as np
 
 from ...curator.backends.cpu import lean
 from ...curator.columns import Bytes
+from .bitmaps import FEED, Page, next_of, stripped
 from .ngrams import Classes, find, mix, table_for
-from .tokens import bytes_below
-from .unicode import SPACE, Entries, Index
 from .windows import number_at
-from .words import character, tails
+from .words import tails
 
 RUNS, EACH, NOT_BLANK, STRIPPED = range(4)
 
 _0, _1, _2, _8, _29 = (np.uint64(k) for k in (0, 1, 2, 8, 29))
 _MIX, _START = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x243F6A8885A308D3)
-_HIGH, _ONES = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
-_LINE_FEEDS = np.uint64(0x0A0A0A0A0A0A0A0A)
 _LINE_FEED = 0x0A
 
 
@@ -47,68 +44,29 @@ def hash_and_count(text: Bytes, start: np.uint64, end: np.uint64) -> tuple[np.ui
     """(hash of text[start:end], never 0; its code points). Reads up to seven bytes behind."""
     chars = end - start
     state = chars * _START
-    for i in range(start, end, _8):
+    i = start
+    while i < end:
         word = number_at(text, i)
         if end - i < _8:
             word &= (_1 << (_8 * (end - i))) - _1
         state = (state ^ word) * _MIX
         state ^= state >> _29
         chars -= tails(word)
+        i += _8
     return mix(state, _1), chars
 
 
 @lean
-def find_line_feed(text: Bytes, i: np.uint64, end: np.uint64) -> np.uint64:
-    """The first line feed in text[i:end], else `end`."""
-    while i < end:
-        other = number_at(text, i) ^ _LINE_FEEDS
-        feeds = (other - _ONES) & ~other & _HIGH  # exact for the first one, all that is asked
-        if feeds:
-            _, below = bytes_below(feeds)
-            return min(i + below, end)
-        i += _8
-    return end
-
-
-@lean
-def is_space(text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries) -> tuple[bool, np.uint64]:
-    """(whether the character at text[i] is white space, its bytes)."""
-    _, found, length = character(text, i, end, index, entries)
-    return found & SPACE != 0, length
-
-
-@lean
-def stripped(text: Bytes, start: np.uint64, end: np.uint64, index: Index, entries: Entries) -> tuple[np.uint64, np.uint64]:
-    """(start, end) of text[start:end] without white space around it; equal where there is nothing else."""
-    while start < end:
-        blank, length = is_space(text, start, end, index, entries)
-        if not blank:
-            break
-        start += length
-    while end > start:
-        last = end - _1
-        while last > start and text[last] & 0xC0 == 0x80:
-            last -= _1
-        blank, _ = is_space(text, last, end, index, entries)
-        if not blank:
-            break
-        end = last
-    return start, end
-
-
-@lean
 def repeated_segments(
-    text: Bytes,
+    page: Page,
     start: np.uint64,
     end: np.uint64,
     feeds: np.uint64,
     how: int,
     most: np.uint64,
-    index: Index,
-    entries: Entries,
     classes: Classes,
 ) -> Repeated:
-    """Split text[start:end] where `feeds` line feeds stand, and count what repeats.
+    """Split page.text[start:end] where `feeds` line feeds stand, and count what repeats.
 
     how  RUNS: as many line feeds or more are one separator; EACH: every so many of them are one, as str.split has it;
          NOT_BLANK: so too, but segments of white space do not count; STRIPPED: so too, and white space around the others is taken off
@@ -118,14 +76,14 @@ def repeated_segments(
     classes.keys[:slots] = _0
     all_, all_chars, again, again_chars, copied, copied_chars = _0, _0, _0, _0, _0, _0
     while True:
-        stop, behind = _separator(text, start, end, feeds, how == RUNS)
+        stop, behind = _separator(page, start, end, feeds, how == RUNS)
         first, last = start, stop
         if how >= NOT_BLANK:
-            first, last = stripped(text, start, stop, index, entries)
+            first, last = stripped(page.bits, start, stop)
         if how < NOT_BLANK or first < last:
             if how == NOT_BLANK:
                 first, last = start, stop
-            key, chars = hash_and_count(text, first, last)
+            key, chars = hash_and_count(page.text, first, last)
             root = find(classes.keys, classes.roots, key, all_, slots - _1, shift)
             if root != all_:
                 second = classes.size[root] == 1
@@ -144,12 +102,12 @@ def repeated_segments(
 
 
 @lean
-def _separator(text: Bytes, i: np.uint64, end: np.uint64, feeds: np.uint64, whole_run: bool) -> tuple[np.uint64, np.uint64]:
+def _separator(page: Page, i: np.uint64, end: np.uint64, feeds: np.uint64, whole_run: bool) -> tuple[np.uint64, np.uint64]:
     """Where the separator at or behind text[i] begins, and the place behind it; (end, end) where there is none."""
     while True:
-        stop = find_line_feed(text, i, end)
+        stop = next_of(page.bits, i, end, FEED)
         behind = stop
-        while behind < end and text[behind] == _LINE_FEED and (whole_run or behind - stop < feeds):
+        while behind < end and page.text[behind] == _LINE_FEED and (whole_run or behind - stop < feeds):
             behind += _1
         if stop == end:
             return end, end

@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 from ...curator.backends.cpu import lean
 from ...curator.columns import Bytes
 
-_0, _63, _64 = (np.uint64(k) for k in (0, 63, 64))
+_0, _64 = np.uint64(0), np.uint64(64)
 
 _BLOCK = ir.VectorType(ir.IntType(8), 64)
 
@@ -98,19 +98,9 @@ leading_zeros = cast(Any, intrinsic(_leading_zeros))  # zero bits above the high
 
 
 @lean
-def copy(source: Bytes, i: np.uint64, size: np.uint64, target: Bytes, o: np.uint64) -> None:
-    """target[o:o + size] = source[i:i + size]; reads and writes nothing else."""
-    if size < _64:
-        for k in range(_0, size):
-            target[o + k] = source[i + k]
-        return
-    for k in range(_0, size - _63, _64):
-        copy64(source, i + k, target, o + k)
-    copy64(source, i + size - _64, target, o + size - _64)
-
-
-@lean
 def paste(source: Bytes, i: np.uint64, size: np.uint64, target: Bytes, o: np.uint64) -> None:
-    """The same where both have 64 bytes more: what lies behind target[o + size] is overwritten."""
-    for k in range(_0, size, _64):
+    """target[o:o + size] = source[i:i + size], where both have 64 bytes more: what lies behind target[o + size] is overwritten."""
+    k = _0  # a range with a step divides
+    while k < size:
         copy64(source, i + k, target, o + k)
+        k += _64

@@ -1,8 +1,7 @@
 """Words of texts for the quality rules: where they are, how long, a hash and a kind of each, in arrays that kernels go on with.
 
 What an implementation calls a word differs, so there are four ways to split; a tokeniser model would be a fifth, at a
-thousandth of the speed. Texts are padded (padded.py). What stands between white space is looked at as a whole where it
-is ASCII of at most 15 bytes, without a branch that depends on the letters; character by character otherwise.
+thousandth of the speed. Words begin and end where bitmaps say so; only what has symbols in it is looked at by character.
 """
 
 from __future__ import annotations
@@ -15,8 +14,11 @@ import numpy.typing as npt
 from ...curator.backends.cpu import lean, lean_kernel, scratch, trailing_zeros
 from ...curator.columns import Bytes
 from ...curator.stage import Ints
-from .unicode import LETTER, NUMERIC, RUN, SOLO, SPACE, UPPER, Entries, Index, decode, entry
-from .windows import beyond_ascii_at, blanks_at, digits_at, letters_at, number_at
+from .bitmaps import ALONE, KINDS, LETTERED, TAIL, VISIBLE, Page
+from .bitmaps import WORD as IN_WORD
+from .unicode import LETTER, NUMERIC, RUN, SOLO, UPPER, Entries, Index, decode, entry
+from .vectors import ones
+from .windows import beyond_ascii_at, digits_at, letters_at, number_at
 
 TOKENS = 0  # words and symbols as text.quality.gopher defines them, after spaCy's English rules
 SPLIT = 1  # str.split(): what stands between white space
@@ -29,15 +31,17 @@ LETTERS = 2  # has a letter
 Hashes = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.uint32]
 
-_0, _1, _7, _8, _16, _56, _64 = (np.uint64(k) for k in (0, 1, 7, 8, 16, 56, 64))
+_0, _1, _6, _7, _8, _16, _56, _63, _64 = (np.uint64(k) for k in (0, 1, 6, 7, 8, 16, 56, 63, 64))
 _29, _32 = np.uint64(29), np.uint64(32)
 _ONES, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
-_ALL, _WINDOW = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(1 << 16)
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _MIX, _END, _START = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0x243F6A8885A308D3)
-_BLANK, _UNDERSCORE, _DOT, _HYPHEN = (ord(c) for c in " _.-")
+_UNDERSCORE, _DOT, _HYPHEN = (ord(c) for c in "_.-")
 _STICK_IN_FRONT, _STICK_BEHIND = 0, 1
 _STAY_IN_FRONT = tuple(ord(c) for c in "-/\\@|~^")
-_STAY_BEHIND = tuple(ord(c) for c in "-/\\@|~^=+")
+_STAY_BEHIND = "-/\\@|~^=+"
+_STAYS_LOW = np.uint64(sum(1 << ord(c) for c in _STAY_BEHIND if ord(c) < 64))
+_STAYS_HIGH = np.uint64(sum(1 << (ord(c) - 64) for c in _STAY_BEHIND if 64 <= ord(c) < 128))
 
 
 class Words(NamedTuple):
@@ -59,9 +63,9 @@ class Words(NamedTuple):
     kinds: Bytes
 
 
-def find_all_words(data: Bytes, start: Ints, size: Ints, mode: int, index: Index, entries: Entries) -> Words:
-    """The words of padded texts (see `padded.Padded`), by one of the four ways; overwritten by the next ones found that way."""
-    most = data.size  # a word has a byte at least; pages that are not touched cost nothing
+def find_all_words(page: Page, start: Ints, size: Ints, mode: int) -> Words:
+    """The words of the texts of a page, by one of the four ways; overwritten by the next ones found that way."""
+    most = page.text.size  # a word has a byte at least; pages that are not touched cost nothing
     words = Words(
         np.zeros(len(start) + 1, np.int64),
         scratch(f"words.place.{mode}", most, np.uint32),
@@ -70,64 +74,85 @@ def find_all_words(data: Bytes, start: Ints, size: Ints, mode: int, index: Index
         scratch(f"words.hashes.{mode}", most, np.uint64),
         scratch(f"words.kinds.{mode}", most, np.uint8),
     )
-    _find_all(data, start, size, mode, index, entries, words)
+    _find_all(page, start, size, mode, words)
     return words
 
 
 @lean_kernel
-def _find_all(data: Bytes, start: Ints, size: Ints, mode: int, index: Index, entries: Entries, words: Words) -> None:
+def _find_all(page: Page, start: Ints, size: Ints, mode: int, words: Words) -> None:
     words.chars[0] = 0
     count = _0
     for d in range(start.size):
-        count = _find(data, np.uint64(start[d]), np.uint64(start[d] + size[d]), mode, index, entries, words, count)
+        count = _find(page, np.uint64(start[d]), np.uint64(start[d] + size[d]), mode, words, count)
         words.offsets[d + 1] = count
 
 
 @lean
-def _find(
-    text: Bytes, i: np.uint64, end: np.uint64, mode: int, index: Index, entries: Entries, words: Words, count: np.uint64
-) -> np.uint64:
-    """Append the words of text[i:end]; returns the new count."""
-    while i < end:
-        length = trailing_zeros(blanks_at(text, i) | _WINDOW)
-        if length == _0 and _ends_word(text[i]):
-            i += _1
-            continue
-        inside = (_1 << length) - _1
-        letters, alnum, high = letters_at(text, i) & inside, digits_at(text, i) & inside, beyond_ascii_at(text, i) & inside
-        symbols = ~(letters | alnum) & inside
-        tail = _0 if mode == SPLIT else symbols >> (length - _1) & _1
-        odd = _is_odd(mode, symbols, tail, length, text[i + length - _1])
-        if length % _16 == _0 or high or not _ends_word(text[i + length]) or (odd and mode != TOKENS):
-            i, count = _run(text, i, end, mode, index, entries, words, count)
-            continue
-        if odd:
-            count = _ascii_tokens(text, i, length, symbols, letters, words, count)
-            i += length + _1
-            continue
-        kind = np.uint8((symbols != inside) * WORD | (letters != _0) * LETTERS)
-        if length > tail:
-            count = _push_short(text, i, length - tail, kind, words, count)
-        if tail and mode in (TOKENS, WORDPUNCT):
-            count = _push_short(text, i + length - _1, _1, np.uint8(0), words, count)
-        i += length + _1
+def _find(page: Page, i: np.uint64, end: np.uint64, mode: int, words: Words, count: np.uint64) -> np.uint64:
+    """Append the words of text[i:end]; returns the new count.
+
+    A run is what stands between white space; for TOKENS each character of a script without spaces is one too. A run that goes
+    on from one word of bits to the next leaves what it has seen in `symbols`, `wordlike`, `lettered` and `extra`.
+    """
+    text, bits = page.text, page.bits
+    before = apart_before = symbols = wordlike = lettered = extra = _0
+    begin = i
+    for w in range(i >> _6, (end >> _6) + _1):
+        at, row = w << _6, w * KINDS
+        visible, tail, letters, alone = bits[row + VISIBLE], bits[row + TAIL], bits[row + LETTERED], bits[row + ALONE]
+        known = bits[row + IN_WORD] | alone
+        apart = alone if mode == TOKENS else _0
+        border = ~tail & (apart | apart << _1 | apart_before)
+        behind = visible << _1 | before
+        starts, ends = visible & (~behind | border), behind & (~visible | border)
+        s = _0  # where the run starts in this word of bits
+        if not before:
+            s = trailing_zeros(starts)
+            starts &= starts - _1
+            begin = at + s
+        while ends:
+            e = trailing_zeros(ends)
+            ends &= ends - _1
+            span = (_1 << e) - (_1 << s)
+            last = (_1 << e) >> _1
+            found = span & ~known
+            wordlike |= span & known
+            lettered |= span & letters
+            extra += ones(span & tail)
+            odd = symbols | (found & ~last) if mode != SPLIT else _0
+            stays = found & last and stays_behind(text[at + e - _1])
+            if mode > SPLIT:
+                odd |= found | extra
+            elif stays and wordlike and mode == TOKENS:
+                odd = _1
+            if odd:
+                count = _odd_run(page, begin, at + e, mode, words, count)
+            else:
+                apart_behind = np.uint64(mode == TOKENS and found != _0 and wordlike != _0)
+                size = at + e - begin - apart_behind
+                kind = np.uint8((wordlike != _0) * WORD | (lettered != _0) * LETTERS)
+                count = _push(text, begin, size, size - extra, kind, words, count)
+                _push_symbol(text, begin + size, words, count)
+                count += apart_behind
+            s = trailing_zeros(starts)
+            starts &= starts - _1
+            begin = at + s
+            symbols = wordlike = lettered = extra = _0
+        before, apart_before = visible >> _63, apart >> _63
+        if before:
+            span = _ALL << s
+            symbols |= span & ~known
+            wordlike |= span & known
+            lettered |= span & letters
+            extra += ones(span & tail)
     return count
 
 
 @lean
-def _is_odd(mode: int, symbols: np.uint64, tail: np.uint64, length: np.uint64, last: np.uint8) -> bool:
-    """Whether ASCII without white space is anything but one word with at most one symbol behind it that comes off."""
-    if mode == SPLIT:
-        return False
-    inner = symbols ^ tail << (length - _1)
-    stays = last in _STAY_BEHIND if mode == TOKENS else True  # an underscore may be part of the word
-    return bool(inner or (tail and stays and length > _1))
-
-
-@lean
-def _ends_word(byte: np.uint8) -> bool:
-    """Whether a byte up to 0x20 is white space; the other ones are in hardly any text."""
-    return bool(byte == _BLANK or (byte >= 0x09 and byte <= 0x0D) or (byte >= 0x1C and byte < _BLANK))
+def stays_behind(byte: np.uint8) -> bool:
+    """Whether an ASCII symbol stays with the word that it ends."""
+    found = _STAYS_LOW if byte < 64 else _STAYS_HIGH
+    return bool(found >> (np.uint64(byte) & _63) & _1)
 
 
 # ----------------------------------------------------------------------------------------------- appending words
@@ -158,39 +183,58 @@ def tails(word: np.uint64) -> np.uint64:
 
 
 @lean
-def _push_short(text: Bytes, i: np.uint64, length: np.uint64, kind: np.uint8, words: Words, count: np.uint64) -> np.uint64:
-    """Append an ASCII word of 1 to 15 bytes."""
-    state = _step(length * _START, number_at(text, i) & _mask(min(length, _8)))
-    longer = _step(state, number_at(text, i + _8) & ((_1 << (_8 * (length & _7))) - _1))
-    words.hashes[count] = _finish(longer if length > _8 else state)
-    words.place[count] = np.uint32(i)
-    words.end[count] = np.uint32(i + length)
-    words.kinds[count] = kind
-    words.chars[count + _1] = words.chars[count] + np.uint32(length)
-    return count + _1
-
-
-@lean
-def _push(text: Bytes, first: np.uint64, behind: np.uint64, kind: np.int32, words: Words, count: np.uint64) -> np.uint64:
-    """Append text[first:behind], the properties of whose characters make up `kind`; a length hashed first tells NULs from padding."""
-    size = behind - first
-    a, b = number_at(text, first) & _mask(min(size, _8)), number_at(text, first + _8) & _mask(min(max(size, _8), _16) - _8)
-    state = _step(size * _START, a)
-    state = _step(state, b) if size > _8 else state
-    chars = size - tails(a) - tails(b)
-    for k in range(_16, size, _8):
-        word = number_at(text, first + k) & _mask(min(size - k, _8))
-        state = _step(state, word)
-        chars -= tails(word)
+def _push(text: Bytes, first: np.uint64, size: np.uint64, chars: np.uint64, kind: np.uint8, words: Words, count: np.uint64) -> np.uint64:
+    """Append text[first:first + size]; a length hashed first tells NULs from padding."""
+    state = _step(size * _START, number_at(text, first) & _mask(min(size, _8)))
+    longer = _step(state, number_at(text, first + _8) & _mask(min(max(size, _8), _16) - _8))
+    state = longer if size > _8 else state
+    k = _16
+    while k < size:
+        state = _step(state, number_at(text, first + k) & _mask(min(size - k, _8)))
+        k += _8
     words.hashes[count] = _finish(state)
     words.place[count] = np.uint32(first)
-    words.end[count] = np.uint32(behind)
-    words.kinds[count] = np.uint8((kind & (RUN | SOLO) != 0) * WORD | (kind & LETTER != 0) * LETTERS)
+    words.end[count] = np.uint32(first + size)
+    words.kinds[count] = kind
     words.chars[count + _1] = words.chars[count] + np.uint32(chars)
     return count + _1
 
 
-# ----------------------------------------------------------------------------------- what is not short plain ASCII
+@lean
+def _push_symbol(text: Bytes, i: np.uint64, words: Words, count: np.uint64) -> None:
+    """Write the ASCII symbol at text[i] behind the words; it counts once `count` does."""
+    words.hashes[count] = _finish(_step(_START, np.uint64(text[i])))
+    words.place[count] = np.uint32(i)
+    words.end[count] = np.uint32(i + _1)
+    words.kinds[count] = np.uint8(0)
+    words.chars[count + _1] = words.chars[count] + np.uint32(1)
+
+
+@lean
+def _push_symbols(text: Bytes, i: np.uint64, size: np.uint64, words: Words, count: np.uint64) -> np.uint64:
+    """Append one symbol, or dots or hyphens in a row."""
+    return _push(text, i, size, _chars(text, i, size), np.uint8(0), words, count)
+
+
+@lean
+def _chars(text: Bytes, i: np.uint64, size: np.uint64) -> np.uint64:
+    """Characters of text[i:i + size]."""
+    chars, k = size, _0
+    while k < size:
+        chars -= tails(number_at(text, i + k) & _mask(min(size - k, _8)))
+        k += _8
+    return chars
+
+
+@lean
+def _push_characters(text: Bytes, first: np.uint64, behind: np.uint64, kind: np.int32, words: Words, count: np.uint64) -> np.uint64:
+    """Append text[first:behind], the properties of whose characters make up `kind`."""
+    size = behind - first
+    flags = np.uint8((kind & (RUN | SOLO) != 0) * WORD | (kind & LETTER != 0) * LETTERS)
+    return _push(text, first, size, _chars(text, first, size), flags, words, count)
+
+
+# ------------------------------------------------------------------------------------------- runs with symbols in them
 
 
 @lean
@@ -204,28 +248,31 @@ def character(text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: 
 
 
 @lean
-def _run(
-    text: Bytes, i: np.uint64, end: np.uint64, mode: int, index: Index, entries: Entries, words: Words, count: np.uint64
-) -> tuple[np.uint64, np.uint64]:
-    """Append the words of the characters up to the next white space; returns the place behind it, and the count."""
+def _odd_run(page: Page, i: np.uint64, end: np.uint64, mode: int, words: Words, count: np.uint64) -> np.uint64:
+    """Append the words of text[i:end], which has no white space in it."""
+    text, index, entries = page.text, page.blocks, page.entries
     if mode == TOKENS:
-        return _token_run(text, i, end, index, entries, words, count)
+        if end - i <= _16 and not beyond_ascii_at(text, i) & ((_1 << (end - i)) - _1):
+            return _ascii_tokens(text, i, end - i, words, count)
+        return _tokens(text, i, end, index, entries, words, count)
     if mode == SEGMENTS:
-        return _segment_run(text, i, end, index, entries, words, count)
-    first, kind, inside, length = i, np.int32(0), np.int32(-1), _0
+        return _segments(text, i, end, index, entries, words, count)
+    return _classes(text, i, end, index, entries, words, count)
+
+
+@lean
+def _classes(text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries, words: Words, count: np.uint64) -> np.uint64:
+    """Cut where characters that are \\w and others meet."""
+    first, kind, inside = i, np.int32(0), np.int32(-1)
     while i < end:
         code, found, length = character(text, i, end, index, entries)
-        if found & SPACE:
-            break
         wordlike = np.int32(found & (LETTER | NUMERIC) != 0 or code == _UNDERSCORE)
-        if mode == WORDPUNCT and i > first and wordlike != inside:
-            count = _push(text, first, i, kind, words, count)
+        if i > first and wordlike != inside:
+            count = _push_characters(text, first, i, kind, words, count)
             first, kind = i, np.int32(0)
         inside, kind = wordlike, kind | found
         i += length
-    if i > first:
-        count = _push(text, first, i, kind, words, count)
-    return i + (length if i < end else _0), count
+    return _push_characters(text, first, i, kind, words, count)
 
 
 @lean
@@ -236,35 +283,13 @@ def is_alnum(byte: np.uint8) -> bool:
 
 
 @lean
-def _token_run(
-    text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries, words: Words, count: np.uint64
-) -> tuple[np.uint64, np.uint64]:
-    """Characters without white space, cut at those that are words of their own."""
-    start, length = i, _0
-    while i < end:
-        if is_alnum(text[i]):
-            i += min(trailing_zeros(~(letters_at(text, i) | digits_at(text, i))), end - i)
-            continue
-        _, found, length = character(text, i, end, index, entries)
-        if found & SPACE:
-            break
-        if found & SOLO:
-            count = _tokens(text, start, i, index, entries, words, count)
-            count = _push(text, i, i + length, found, words, count)
-            start = i + length
-        i += length
-    count = _tokens(text, start, i, index, entries, words, count)
-    return i + (length if i < end else _0), count
-
-
-@lean
 def _tokens(text: Bytes, first: np.uint64, end: np.uint64, index: Index, entries: Entries, words: Words, count: np.uint64) -> np.uint64:
     """Append the tokens of text[first:end]: symbols that come off in front and behind, between them the rest, which symbols may divide."""
     while first < end and not is_alnum(text[first]):
         size = _symbol(text, first, end, _STICK_IN_FRONT, index, entries)
         if size == _0:
             break
-        count = _push(text, first, first + size, np.int32(0), words, count)
+        count = _push_symbols(text, first, size, words, count)
         first += size
     last = end
     while first < last and not is_alnum(text[last - _1]):
@@ -275,24 +300,25 @@ def _tokens(text: Bytes, first: np.uint64, end: np.uint64, index: Index, entries
     count = _divided(text, first, last, index, entries, words, count)
     while last < end:
         size = _symbol(text, last, end, _STICK_BEHIND, index, entries)
-        count = _push(text, last, last + size, np.int32(0), words, count)
+        count = _push_symbols(text, last, size, words, count)
         last += size
     return count
 
 
 @lean
-def _ascii_tokens(
-    text: Bytes, i: np.uint64, size: np.uint64, symbols: np.uint64, letters: np.uint64, words: Words, count: np.uint64
-) -> np.uint64:
-    """What `_tokens` appends, for ASCII of at most 15 bytes of which symbols and letters are known."""
+def _ascii_tokens(text: Bytes, i: np.uint64, size: np.uint64, words: Words, count: np.uint64) -> np.uint64:
+    """What `_tokens` appends, for ASCII of at most 16 bytes."""
+    inside = (_1 << size) - _1
+    letters = letters_at(text, i) & inside
+    symbols = ~(letters | digits_at(text, i)) & inside
     first, last = _0, size
     while first < last and symbols >> first & _1:
         behind = _dots(text, i + first, i + last) - i
         if text[i + first] in _STAY_IN_FRONT or (behind == first + _1 and behind < last and text[i + first] == _DOT):
             break
-        count = _push_short(text, i + first, behind - first, np.uint8(0), words, count)
+        count = _push(text, i + first, behind - first, behind - first, np.uint8(0), words, count)
         first = behind
-    while first < last and symbols >> (last - _1) & _1 and text[i + last - _1] not in _STAY_BEHIND:
+    while first < last and symbols >> (last - _1) & _1 and not stays_behind(text[i + last - _1]):
         last = _before(text, i + first, i + last) - i
     inner = symbols & ((_1 << last) - (_1 << first))
     while inner:
@@ -305,13 +331,13 @@ def _ascii_tokens(
         following = _ascii_kind(text[i + behind]) if behind < last and not symbols >> behind & _1 else np.int32(0)
         if _is_border(np.uint32(text[i + at]), behind - at, _ascii_kind(text[i + at - _1]), following):
             count = _push_piece(text, i, first, at, symbols, letters, words, count)
-            count = _push_short(text, i + at, behind - at, np.uint8(0), words, count)
+            count = _push(text, i + at, behind - at, behind - at, np.uint8(0), words, count)
             first = behind
     if first < last:
         count = _push_piece(text, i, first, last, symbols, letters, words, count)
     while last < size:
         behind = _dots(text, i + last, i + size) - i
-        count = _push_short(text, i + last, behind - last, np.uint8(0), words, count)
+        count = _push(text, i + last, behind - last, behind - last, np.uint8(0), words, count)
         last = behind
     return count
 
@@ -330,7 +356,7 @@ def _push_piece(
     """Append text[i + first:i + end], a word where not all of it is symbols."""
     inside = (_1 << end) - (_1 << first)
     kind = np.uint8((symbols & inside != inside) * WORD | (letters & inside != _0) * LETTERS)
-    return _push_short(text, i + first, end - first, kind, words, count)
+    return _push(text, i + first, end - first, end - first, kind, words, count)
 
 
 @lean
@@ -351,7 +377,7 @@ def _symbol(text: Bytes, i: np.uint64, end: np.uint64, sticks: int, index: Index
     if code == _DOT:
         behind = _dots(text, i, end)
         return _0 if behind == i + _1 and sticks == _STICK_IN_FRONT and behind < end else behind - i
-    stays = code in _STAY_IN_FRONT if sticks == _STICK_IN_FRONT else code in _STAY_BEHIND
+    stays = code in _STAY_IN_FRONT if sticks == _STICK_IN_FRONT else code < 0x80 and stays_behind(np.uint8(code))
     return _0 if stays else length
 
 
@@ -385,12 +411,12 @@ def _divided(text: Bytes, first: np.uint64, end: np.uint64, index: Index, entrie
             if i + length < end:
                 _, following, _ = character(text, i + length, end, index, entries)
             if _is_border(code, length, last, following):
-                count = _push(text, first, i, kind, words, count)
-                count = _push(text, i, i + length, np.int32(0), words, count)
+                count = _push_characters(text, first, i, kind, words, count)
+                count = _push_symbols(text, i, length, words, count)
                 first, kind = i + length, np.int32(0)
             last = np.int32(0)
         i += length
-    return _push(text, first, end, kind, words, count) if first < end else count
+    return _push_characters(text, first, end, kind, words, count) if first < end else count
 
 
 @lean
@@ -422,15 +448,11 @@ def _is_border(code: np.uint32, size: np.uint64, last: np.int32, following: np.i
 
 
 @lean
-def _segment_run(
-    text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries, words: Words, count: np.uint64
-) -> tuple[np.uint64, np.uint64]:
+def _segments(text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries, words: Words, count: np.uint64) -> np.uint64:
     """UAX 29 without its tables: a mark between two letters (' . : · ’) or two numbers (' . , ; ’) joins them, as _ does anywhere."""
-    open_, counted, first, kind, last, length = False, False, i, np.int32(0), np.int32(0), _0
+    open_, counted, first, kind, last = False, False, i, np.int32(0), np.int32(0)
     while i < end:
         code, found, length = character(text, i, end, index, entries)
-        if found & SPACE:
-            break
         joins = found & RUN != 0 or code == _UNDERSCORE
         if not joins and open_ and i + length < end:
             _, behind, _ = character(text, i + length, end, index, entries)
@@ -441,14 +463,14 @@ def _segment_run(
             kind, last = kind | found, found if found & (LETTER | NUMERIC) else last
         else:
             if open_ and counted:
-                count = _push(text, first, i, kind, words, count)
+                count = _push_characters(text, first, i, kind, words, count)
             open_ = False
             if found & SOLO and found & (LETTER | NUMERIC):
-                count = _push(text, i, i + length, found, words, count)
+                count = _push_characters(text, i, i + length, found, words, count)
         i += length
     if open_ and counted:
-        count = _push(text, first, i, kind, words, count)
-    return i + (length if i < end else _0), count
+        count = _push_characters(text, first, i, kind, words, count)
+    return count
 
 
 @lean
