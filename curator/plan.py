@@ -22,7 +22,7 @@ from .sources import Partition, list_sources, partition
 from .stage import Dedup, Entry, Facts, Filter, Machine, Modality, Stage, Transform, modality, stage_class, stage_names
 from .store import Store, digest, file_digest, write_json
 
-EVIDENCE_FORMAT = 2
+EVIDENCE_FORMAT = 3
 LIBRARIES = ("numpy", "pyarrow", "numba", "pillow", "orjson")
 
 

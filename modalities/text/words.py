@@ -18,7 +18,7 @@ from .bitmaps import ALONE, KINDS, LETTERED, TAIL, VISIBLE, Page
 from .bitmaps import WORD as IN_WORD
 from .unicode import LETTER, NUMERIC, RUN, SOLO, UPPER, Entries, Index, decode, entry
 from .vectors import ones
-from .windows import beyond_ascii_at, digits_at, letters_at, number_at
+from .windows import digits_at, letters_at, number_at
 
 TOKENS = 0  # words and symbols as text.quality.gopher defines them, after spaCy's English rules
 SPLIT = 1  # str.split(): what stands between white space
@@ -38,10 +38,17 @@ _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _MIX, _END, _START = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0x243F6A8885A308D3)
 _UNDERSCORE, _DOT, _HYPHEN = (ord(c) for c in "_.-")
 _STICK_IN_FRONT, _STICK_BEHIND = 0, 1
-_STAY_IN_FRONT = tuple(ord(c) for c in "-/\\@|~^")
-_STAY_BEHIND = "-/\\@|~^=+"
-_STAYS_LOW = np.uint64(sum(1 << ord(c) for c in _STAY_BEHIND if ord(c) < 64))
-_STAYS_HIGH = np.uint64(sum(1 << (ord(c) - 64) for c in _STAY_BEHIND if 64 <= ord(c) < 128))
+
+
+def _members(symbols: str) -> tuple[np.uint64, np.uint64]:
+    """A set of ASCII symbols as two words of bits."""
+    bits = sum(1 << ord(symbol) for symbol in symbols)
+    return np.uint64(bits & (1 << 64) - 1), np.uint64(bits >> 64)
+
+
+_FRONT_LOW, _FRONT_HIGH = _members("-/\\@|~^")
+_BEHIND_LOW, _BEHIND_HIGH = _members("-/\\@|~^=+")
+_DIVIDE_LOW, _DIVIDE_HIGH = _members("-~,:/<=>.*+^")
 
 
 class Words(NamedTuple):
@@ -125,7 +132,9 @@ def _find(page: Page, i: np.uint64, end: np.uint64, mode: int, words: Words, cou
                 odd |= found | extra
             elif stays and wordlike and mode == TOKENS:
                 odd = _1
-            if odd:
+            if odd and mode == TOKENS and not symbols and not extra and begin >= at:
+                count = _ascii_tokens(text, begin, e - s, found >> s, (letters & span) >> s, words, count)
+            elif odd:
                 count = _odd_run(page, begin, at + e, mode, words, count)
             else:
                 apart_behind = np.uint64(mode == TOKENS and found != _0 and wordlike != _0)
@@ -149,10 +158,21 @@ def _find(page: Page, i: np.uint64, end: np.uint64, mode: int, words: Words, cou
 
 
 @lean
+def stays_in_front(byte: np.uint8) -> bool:
+    """Whether an ASCII symbol stays with the word that it begins."""
+    return bool((_FRONT_LOW if byte < 64 else _FRONT_HIGH) >> (np.uint64(byte) & _63) & _1)
+
+
+@lean
 def stays_behind(byte: np.uint8) -> bool:
     """Whether an ASCII symbol stays with the word that it ends."""
-    found = _STAYS_LOW if byte < 64 else _STAYS_HIGH
-    return bool(found >> (np.uint64(byte) & _63) & _1)
+    return bool((_BEHIND_LOW if byte < 64 else _BEHIND_HIGH) >> (np.uint64(byte) & _63) & _1)
+
+
+@lean
+def may_divide(byte: np.uint8) -> bool:
+    """Whether an ASCII symbol may divide a word; `_is_border` says when."""
+    return bool((_DIVIDE_LOW if byte < 64 else _DIVIDE_HIGH) >> (np.uint64(byte) & _63) & _1)
 
 
 # ----------------------------------------------------------------------------------------------- appending words
@@ -252,8 +272,6 @@ def _odd_run(page: Page, i: np.uint64, end: np.uint64, mode: int, words: Words, 
     """Append the words of text[i:end], which has no white space in it."""
     text, index, entries = page.text, page.blocks, page.entries
     if mode == TOKENS:
-        if end - i <= _16 and not beyond_ascii_at(text, i) & ((_1 << (end - i)) - _1):
-            return _ascii_tokens(text, i, end - i, words, count)
         return _tokens(text, i, end, index, entries, words, count)
     if mode == SEGMENTS:
         return _segments(text, i, end, index, entries, words, count)
@@ -306,38 +324,36 @@ def _tokens(text: Bytes, first: np.uint64, end: np.uint64, index: Index, entries
 
 
 @lean
-def _ascii_tokens(text: Bytes, i: np.uint64, size: np.uint64, words: Words, count: np.uint64) -> np.uint64:
-    """What `_tokens` appends, for ASCII of at most 16 bytes."""
-    inside = (_1 << size) - _1
-    letters = letters_at(text, i) & inside
-    symbols = ~(letters | digits_at(text, i)) & inside
+def _ascii_tokens(
+    text: Bytes, i: np.uint64, size: np.uint64, symbols: np.uint64, letters: np.uint64, words: Words, count: np.uint64
+) -> np.uint64:
+    """What `_tokens` appends, for ASCII of less than 64 bytes of which bits say what are symbols and letters."""
     first, last = _0, size
-    while first < last and symbols >> first & _1:
+    while first < last and symbols >> first & _1 and not stays_in_front(text[i + first]):
         behind = _dots(text, i + first, i + last) - i
-        if text[i + first] in _STAY_IN_FRONT or (behind == first + _1 and behind < last and text[i + first] == _DOT):
+        if behind == first + _1 and behind < last and text[i + first] == _DOT:
             break
-        count = _push(text, i + first, behind - first, behind - first, np.uint8(0), words, count)
+        count = _push_row(text, i + first, behind - first, words, count)
         first = behind
     while first < last and symbols >> (last - _1) & _1 and not stays_behind(text[i + last - _1]):
         last = _before(text, i + first, i + last) - i
     inner = symbols & ((_1 << last) - (_1 << first))
     while inner:
         at = trailing_zeros(inner)
-        behind = min(at + _row(text, i + at, i + last), last)
-        behind = max(behind, at + _1)
+        behind = at + _row(text, i + at, i + last)
         inner &= ~((_1 << behind) - _1)
-        if at == first or symbols >> (at - _1) & _1:
+        if at == first or symbols >> (at - _1) & _1 or not may_divide(text[i + at]):
             continue
         following = _ascii_kind(text[i + behind]) if behind < last and not symbols >> behind & _1 else np.int32(0)
         if _is_border(np.uint32(text[i + at]), behind - at, _ascii_kind(text[i + at - _1]), following):
             count = _push_piece(text, i, first, at, symbols, letters, words, count)
-            count = _push(text, i + at, behind - at, behind - at, np.uint8(0), words, count)
+            count = _push_row(text, i + at, behind - at, words, count)
             first = behind
     if first < last:
         count = _push_piece(text, i, first, last, symbols, letters, words, count)
     while last < size:
         behind = _dots(text, i + last, i + size) - i
-        count = _push(text, i + last, behind - last, behind - last, np.uint8(0), words, count)
+        count = _push_row(text, i + last, behind - last, words, count)
         last = behind
     return count
 
@@ -360,6 +376,15 @@ def _push_piece(
 
 
 @lean
+def _push_row(text: Bytes, i: np.uint64, size: np.uint64, words: Words, count: np.uint64) -> np.uint64:
+    """Append an ASCII symbol, or some in a row."""
+    if size > _1:
+        return _push(text, i, size, size, np.uint8(0), words, count)
+    _push_symbol(text, i, words, count)
+    return count + _1
+
+
+@lean
 def _dots(text: Bytes, i: np.uint64, end: np.uint64) -> np.uint64:
     """The place behind the symbol at text[i], or behind the dots in a row there."""
     behind = i + _1
@@ -377,8 +402,8 @@ def _symbol(text: Bytes, i: np.uint64, end: np.uint64, sticks: int, index: Index
     if code == _DOT:
         behind = _dots(text, i, end)
         return _0 if behind == i + _1 and sticks == _STICK_IN_FRONT and behind < end else behind - i
-    stays = code in _STAY_IN_FRONT if sticks == _STICK_IN_FRONT else code < 0x80 and stays_behind(np.uint8(code))
-    return _0 if stays else length
+    stays = stays_in_front(text[i]) if sticks == _STICK_IN_FRONT else stays_behind(text[i])
+    return _0 if code < 0x80 and stays else length
 
 
 @lean
@@ -421,9 +446,9 @@ def _divided(text: Bytes, first: np.uint64, end: np.uint64, index: Index, entrie
 
 @lean
 def _row(text: Bytes, i: np.uint64, end: np.uint64) -> np.uint64:
-    """How many dots or hyphens stand in a row at text[i]."""
-    behind = i
-    while behind < end and text[behind] == text[i] and (text[i] == _DOT or text[i] == _HYPHEN):
+    """How many dots or hyphens stand in a row at text[i]; 1 for other bytes."""
+    behind = i + _1
+    while (text[i] == _DOT or text[i] == _HYPHEN) and behind < end and text[behind] == text[i]:
         behind += _1
     return behind - i
 
