@@ -24,12 +24,13 @@ from .bitmaps import (
     WORD,
     Bits,
     Page,
+    characters,
     inside,
     is_set,
     next_of,
 )
 from .padded import Padded, lay_out
-from .segments import hash_and_count
+from .segments import hash_line
 from .vectors import equal, ones
 
 
@@ -152,15 +153,14 @@ def _count_lines(page: Page, i: np.uint64, stop: np.uint64, short: int, seen: Bi
     while i < stop:
         end = next_of(bits, i, stop, FEED)
         if next_of(bits, i, end, VISIBLE) < end:
-            found, size = hash_and_count(page.text, i, end)
-            length = np.int64(size)
+            length = characters(bits, i, end)
             counts[d, LINES] += 1
             counts[d, SHORT] += length <= short
             final = end - _1
             while is_set(bits, final, TAIL):
                 final -= _1
             counts[d, ENDED] += is_set(bits, final, END)
-            if _again(found, seen, last):
+            if _again(hash_line(page.text, i, end), seen, last):
                 counts[d, REPEATED] += length
         i = end + _1
 

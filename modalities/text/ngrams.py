@@ -14,11 +14,16 @@ import numpy as np
 
 from ...curator.backends.cpu import lean, scratch
 from ...curator.columns import Bytes
+from .windows import folded_product
 from .words import Hashes, Places, Words
 
-_0, _1, _2, _8, _29, _32, _64 = (np.uint64(k) for k in (0, 1, 2, 8, 29, 32, 64))
+_0, _1, _2, _8, _64 = (np.uint64(k) for k in (0, 1, 2, 8, 64))
 _MIX, _END = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 TIE_FIRST, TIE_LONGEST = 0, 1
+GREEDY = 0  # left to right: an n-gram met before counts and is jumped over, any other is remembered
+MARKED = 1  # characters of all words that lie in some repeated n-gram
+OCCURRENCES = 2  # characters of all occurrences of repeated n-grams, overlaps counted again
+AGAIN = 3  # characters of second and later occurrences, each word once, spaces between words included
 _LEAST_BITS = 4  # no table has fewer slots than 16
 
 
@@ -83,9 +88,8 @@ def table_for(size: np.uint64, room: np.uint64) -> tuple[np.uint64, np.uint64]:
 @lean
 def mix(a: np.uint64, b: np.uint64) -> np.uint64:
     """A hash of two numbers in this order; never 0, which means free in a table."""
-    state = (a * _MIX) ^ b
-    state = (state ^ (state >> _29)) * _END
-    return (state ^ (state >> _32)) | _1
+    mixed: np.uint64 = folded_product(a ^ _MIX, b ^ _END) | _1
+    return mixed
 
 
 @lean
@@ -103,9 +107,7 @@ def find(keys: Hashes, roots: Places, key: np.uint64, i: np.uint64, mask: np.uin
 
 @lean
 def repeated_pairs(words: Words, first: np.uint64, count: np.uint64, classes: Classes) -> np.uint64:
-    """Classes of the pairs of words that occur twice or more among words first to first + count; returns the number alive."""
-    if count < _2:
-        return _0
+    """Classes of pairs among words first to first + count that may occur twice or more; returns the number alive. Needs two words."""
     pairs = count - _1
     alive = _may_repeat(words, first, pairs, classes)
     size, shift = table_for(alive, _2)
@@ -113,7 +115,7 @@ def repeated_pairs(words: Words, first: np.uint64, count: np.uint64, classes: Cl
     for k in range(_0, alive):
         i = np.uint64(classes.alive[k])
         _join(classes, i, find(classes.keys, classes.roots, classes.paired[i], i, size - _1, shift))
-    return _drop_single(classes, alive)
+    return alive
 
 
 @lean
@@ -135,7 +137,7 @@ def _may_repeat(words: Words, first: np.uint64, pairs: np.uint64, classes: Class
 
 @lean
 def repeated_longer(words: Words, first: np.uint64, count: np.uint64, classes: Classes, alive: np.uint64, n: int) -> np.uint64:
-    """From classes of (n-1)-grams to classes of n-grams; returns the number of those alive."""
+    """From classes of (n-1)-grams, those with one member dropped, to classes of n-grams; returns the number of those alive."""
     last = np.uint64(n - 1)
     here, parted = _0, _0
     for k in range(_0, alive):
@@ -144,18 +146,17 @@ def repeated_longer(words: Words, first: np.uint64, count: np.uint64, classes: C
             break
         here += _1
         root = np.uint64(classes.root[i])
-        if words.hashes[first + i + last] == words.hashes[first + root + last]:
-            classes.size[root] = np.uint32(1) if root == i else classes.size[root] + np.uint32(1)
-        else:
-            classes.parted[parted] = np.uint32(i)
-            parted += _1
+        same = words.hashes[first + i + last] == words.hashes[first + root + last]
+        classes.size[root] = np.uint32(1) if root == i else classes.size[root] + np.uint32(same)
+        classes.parted[parted] = np.uint32(i)
+        parted += np.uint64(not same)
     size, shift = table_for(parted, _2)
     classes.keys[:size] = _0
     for k in range(_0, parted):
         i = np.uint64(classes.parted[k])
         key = mix(np.uint64(classes.root[i]), words.hashes[first + i + last])
         _join(classes, i, find(classes.keys, classes.roots, key, i, size - _1, shift))
-    return _drop_single(classes, here)
+    return here
 
 
 @lean
@@ -165,24 +166,61 @@ def _join(classes: Classes, i: np.uint64, root: np.uint64) -> None:
 
 
 @lean
-def _drop_single(classes: Classes, alive: np.uint64) -> np.uint64:
+def top(words: Words, first: np.uint64, classes: Classes, alive: np.uint64, n: int, tie: int) -> tuple[np.uint64, Top]:
+    """Drop n-grams that do not repeat; (the number alive, the most frequent one).
+
+    Where none repeats it is the first n-gram of the text, once. Needs n words at least.
+    """
+    best = Top(_1, np.uint64(words.chars[first + np.uint64(n)] - words.chars[first]), _0)
     kept = _0
     for k in range(_0, alive):
-        i = classes.alive[k]
-        classes.alive[kept] = i
-        kept += np.uint64(classes.size[classes.root[i]] > 1)
-    return kept
+        i = np.uint64(classes.alive[k])
+        root = np.uint64(classes.root[i])
+        size = np.uint64(classes.size[root])
+        classes.alive[kept] = np.uint32(i)
+        kept += np.uint64(size > _1)
+        if size < best.occurrences or root != i:
+            continue
+        chars = np.uint64(words.chars[first + i + np.uint64(n)] - words.chars[first + i])
+        if size > best.occurrences or (tie == TIE_LONGEST and chars > best.chars and size > _1):
+            best = Top(size, chars, i)
+    return kept, best
 
 
 @lean
-def top(words: Words, first: np.uint64, classes: Classes, alive: np.uint64, n: int, tie: int) -> Top:
-    """The most frequent of the repeated n-grams; where none repeats the first n-gram of the text, once. Needs n words at least."""
-    best = Top(_1, np.uint64(words.chars[first + np.uint64(n)] - words.chars[first]), _0)
+def duplicated(words: Words, base: np.uint64, classes: Classes, alive: np.uint64, n: int, how: int) -> tuple[np.uint64, np.uint64]:
+    """Drop n-grams that do not repeat; (the number alive, characters of the repeated ones by GREEDY, MARKED, OCCURRENCES or AGAIN)."""
+    if how == GREEDY:
+        return _greedy(words, base, classes, alive, n)
+    chars, behind, kept = _0, _0, _0
     for k in range(_0, alive):
         i = np.uint64(classes.alive[k])
-        if classes.root[i] != i or classes.size[i] < best.occurrences:
+        root, end = classes.root[i], i + np.uint64(n)
+        classes.alive[kept] = np.uint32(i)
+        kept += np.uint64(classes.size[root] > 1)
+        if classes.size[root] == 1 or (how == AGAIN and root == i):
             continue
-        chars = np.uint64(words.chars[first + i + np.uint64(n)] - words.chars[first + i])
-        if classes.size[i] > best.occurrences or (tie == TIE_LONGEST and chars > best.chars):
-            best = Top(np.uint64(classes.size[i]), chars, i)
-    return best
+        first = max(i, behind) if how != OCCURRENCES else i
+        chars += np.uint64(words.chars[base + end] - words.chars[base + first])
+        if how == AGAIN:
+            chars += min(end - first, np.uint64(n - 1))
+        behind = end
+    return kept, chars
+
+
+@lean
+def _greedy(words: Words, base: np.uint64, classes: Classes, alive: np.uint64, n: int) -> tuple[np.uint64, np.uint64]:
+    chars, behind, kept = _0, _0, _0
+    for k in range(_0, alive):
+        i = np.uint64(classes.alive[k])
+        root = classes.root[i]
+        repeats = classes.size[root] > 1
+        classes.alive[kept] = np.uint32(i)
+        kept += np.uint64(repeats)
+        if i < behind or not repeats:
+            continue
+        if classes.passed[root] == n:
+            behind = i + np.uint64(n)
+            chars += np.uint64(words.chars[base + behind] - words.chars[base + i])
+        classes.passed[root] = n
+    return kept, chars

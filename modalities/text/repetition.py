@@ -16,15 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...curator.stage import Columns, Filter, Ints, Options, Rule, Value, judge, measure
-from .ngrams import TIE_FIRST, TIE_LONGEST
+from .ngrams import AGAIN, GREEDY, MARKED, OCCURRENCES, TIE_FIRST, TIE_LONGEST
 from .repetition_kernel import (
-    AGAIN,
     DUPLICATE,
     DUPLICATE_GRAMS,
-    GREEDY,
     LINES,
-    MARKED,
-    OCCURRENCES,
     PARAGRAPHS,
     TEXT_CHARS,
     TOP,

@@ -14,15 +14,10 @@ from ...curator.backends.cpu import lean, lean_kernel
 from ...curator.columns import Bytes
 from ...curator.stage import Ints
 from .bitmaps import Page, stripped
-from .ngrams import Classes, repeated_longer, repeated_pairs, top
+from .ngrams import OCCURRENCES, Classes, duplicated, repeated_longer, repeated_pairs, top
 from .padded import Padded, lay_out
 from .segments import repeated_segments
 from .words import Words
-
-GREEDY = 0  # left to right: an n-gram met before counts and is jumped over, any other is remembered
-MARKED = 1  # characters of all words that lie in some repeated n-gram
-OCCURRENCES = 2  # characters of all occurrences of repeated n-grams, overlaps counted again
-AGAIN = 3  # characters of second and later occurrences, each word once, spaces between words included
 
 TOP, DUPLICATE = (2, 3, 4), (5, 6, 7, 8, 9, 10)
 TEXT_CHARS, WORDS, WORD_CHARS = range(3)
@@ -103,47 +98,22 @@ def _n_grams(
     row: Ints,
 ) -> None:
     """Top and duplicate n-grams of the words first to first + count."""
-    alive = repeated_pairs(words, first, count, classes)
+    alive = _0
     for n in range(2, 11):
         if count < np.uint64(n):
             return
-        if n > 2:
-            alive = repeated_longer(words, first, count, classes, alive, n)
+        alive = repeated_longer(words, first, count, classes, alive, n) if n > 2 else repeated_pairs(words, first, count, classes)
         if n < 5:
-            best = top(words, first, classes, alive, n, style.tie)
+            alive, best = top(words, first, classes, alive, n, style.tie)
             row[TOP_GRAMS + 3 * (n - 2)] = best.occurrences
             row[TOP_GRAMS + 3 * (n - 2) + 1] = best.chars
             if style.replace:
                 row[TOP_GRAMS + 3 * (n - 2) + 2] = _replaced(text, start, end, words, first + best.first, np.uint64(n))
         else:
-            row[DUPLICATE_GRAMS + 2 * (n - 5)] = _duplicated(words, first, classes, alive, n, style.duplicates)
+            alive, chars = duplicated(words, first, classes, alive, n, style.duplicates)
+            row[DUPLICATE_GRAMS + 2 * (n - 5)] = chars
             if style.duplicates == OCCURRENCES:
                 row[DUPLICATE_GRAMS + 2 * (n - 5) + 1] = _all_chars(words, first, count, np.uint64(n))
-
-
-@lean
-def _duplicated(words: Words, base: np.uint64, classes: Classes, alive: np.uint64, n: int, how: int) -> np.uint64:
-    """Characters of the repeated n-grams, by GREEDY, MARKED, OCCURRENCES or AGAIN."""
-    chars, behind = _0, _0
-    for k in range(_0, alive):
-        i, end = np.uint64(classes.alive[k]), np.uint64(classes.alive[k]) + np.uint64(n)
-        root = classes.root[i]
-        first = i
-        if how == GREEDY:
-            if i < behind:
-                continue
-            if classes.passed[root] != n:
-                classes.passed[root] = n
-                continue
-        elif how == AGAIN and root == i:
-            continue
-        elif how != OCCURRENCES:
-            first = max(i, behind)
-        chars += np.uint64(words.chars[base + end] - words.chars[base + first])
-        if how == AGAIN:
-            chars += min(end - first, np.uint64(n - 1))
-        behind = end
-    return chars
 
 
 @lean

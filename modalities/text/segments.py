@@ -9,17 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...curator.backends.cpu import lean
+from ...curator.backends.cpu import lean, trailing_zeros
 from ...curator.columns import Bytes
-from .bitmaps import FEED, Page, next_of, stripped
-from .ngrams import Classes, find, mix, table_for
-from .windows import number_at
-from .words import tails
+from .bitmaps import FEED, KINDS, Bits, Page, characters, next_of, stripped
+from .ngrams import Classes, find, table_for
+from .words import hash_bytes
 
 RUNS, EACH, NOT_BLANK, STRIPPED = range(4)
 
-_0, _1, _2, _8, _29 = (np.uint64(k) for k in (0, 1, 2, 8, 29))
-_MIX, _START = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x243F6A8885A308D3)
+_0, _1, _2, _6, _63 = (np.uint64(k) for k in (0, 1, 2, 6, 63))
 _LINE_FEED = 0x0A
 
 
@@ -40,20 +38,9 @@ class Repeated(NamedTuple):
 
 
 @lean
-def hash_and_count(text: Bytes, start: np.uint64, end: np.uint64) -> tuple[np.uint64, np.uint64]:
-    """(hash of text[start:end], never 0; its code points). Reads up to seven bytes behind."""
-    chars = end - start
-    state = chars * _START
-    i = start
-    while i < end:
-        word = number_at(text, i)
-        if end - i < _8:
-            word &= (_1 << (_8 * (end - i))) - _1
-        state = (state ^ word) * _MIX
-        state ^= state >> _29
-        chars -= tails(word)
-        i += _8
-    return mix(state, _1), chars
+def hash_line(text: Bytes, start: np.uint64, end: np.uint64) -> np.uint64:
+    """A hash of text[start:end], never 0."""
+    return hash_bytes(text, start, end - start) | _1
 
 
 @lean
@@ -83,7 +70,8 @@ def repeated_segments(
         if how < NOT_BLANK or first < last:
             if how == NOT_BLANK:
                 first, last = start, stop
-            key, chars = hash_and_count(page.text, first, last)
+            key = hash_line(page.text, first, last)
+            chars = np.uint64(characters(page.bits, first, last))
             root = find(classes.keys, classes.roots, key, all_, slots - _1, shift)
             if root != all_:
                 second = classes.size[root] == 1
@@ -104,13 +92,24 @@ def repeated_segments(
 @lean
 def _separator(page: Page, i: np.uint64, end: np.uint64, feeds: np.uint64, whole_run: bool) -> tuple[np.uint64, np.uint64]:
     """Where the separator at or behind text[i] begins, and the place behind it; (end, end) where there is none."""
-    while True:
-        stop = next_of(page.bits, i, end, FEED)
-        behind = stop
-        while behind < end and page.text[behind] == _LINE_FEED and (whole_run or behind - stop < feeds):
-            behind += _1
-        if stop == end:
-            return end, end
-        if behind - stop >= feeds:
-            return stop, behind
-        i = behind
+    stop = next_of(page.bits, i, end, FEED) if feeds == _1 else _next_pair(page.bits, i, end)
+    if stop == end:
+        return end, end
+    behind = stop + feeds
+    while whole_run and behind < end and page.text[behind] == _LINE_FEED:
+        behind += _1
+    return stop, behind
+
+
+@lean
+def _next_pair(bits: Bits, i: np.uint64, end: np.uint64) -> np.uint64:
+    """The first line feed in [i, end) behind which another one stands, or end."""
+    while i + _1 < end:
+        row = (i >> _6) * KINDS + FEED
+        feeds = bits[row] & (bits[row] >> _1 | bits[row + KINDS] << _63)
+        found = feeds >> (i & _63)
+        if found:
+            i += trailing_zeros(found)
+            return i if i + _1 < end else end
+        i = (i | _63) + _1
+    return end

@@ -1,4 +1,4 @@
-"""16 bytes at a time, and 8 as one number: intrinsics of LLVM for what is shorter than the 64 bytes of vectors.py, a word for instance.
+"""16 bytes at a time, and 8 as one number: intrinsics of LLVM for what is shorter than the 64 bytes of vectors.py, and for hashing it.
 
 Eight loads put together by shifts become one only where LLVM sees through them, which it did in half of the kernels.
 """
@@ -49,7 +49,19 @@ def _number(typing_context: Any, data: Any, i: Any) -> Any:
     return types.uint64(data, types.uint64), generate
 
 
+def _folded(typing_context: Any, a: Any, b: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
+        return builder.xor(
+            builder.trunc(product, ir.IntType(64)), builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+        )
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
 number_at = cast(Any, intrinsic(_number))  # (data, i): data[i:i + 8] as one number, the first byte lowest
+folded_product = cast(Any, intrinsic(_folded))  # (a, b): the two halves of their product of 128 bits, xor: mixes 16 bytes at once
 letters_at = _compare(lambda b, x: b.icmp_unsigned("<", b.sub(b.or_(x, _all(0x20)), _all(ord("a"))), _all(26)))  # ASCII
 digits_at = _compare(lambda b, x: b.icmp_unsigned("<", b.sub(x, _all(ord("0"))), _all(10)))  # ASCII
 blanks_at = _compare(lambda b, x: b.icmp_unsigned("<=", x, _all(0x20)))  # white space of ASCII, and control characters

@@ -18,7 +18,7 @@ from .bitmaps import ALONE, KINDS, LETTERED, TAIL, VISIBLE, Page
 from .bitmaps import WORD as IN_WORD
 from .unicode import LETTER, NUMERIC, RUN, SOLO, UPPER, Entries, Index, decode, entry
 from .vectors import ones
-from .windows import digits_at, letters_at, number_at
+from .windows import digits_at, folded_product, letters_at, number_at
 
 TOKENS = 0  # words and symbols as text.quality.gopher defines them, after spaCy's English rules
 SPLIT = 1  # str.split(): what stands between white space
@@ -179,21 +179,25 @@ def may_divide(byte: np.uint8) -> bool:
 
 
 @lean
-def _step(state: np.uint64, word: np.uint64) -> np.uint64:
-    state = (state ^ word) * _MIX
-    return state ^ (state >> _29)
-
-
-@lean
-def _finish(state: np.uint64) -> np.uint64:
-    state *= _END
-    return state ^ (state >> _32)
-
-
-@lean
 def _mask(size: np.uint64) -> np.uint64:
     """One bits for the first `size` of eight bytes."""
     return _ALL >> (_64 - _8 * size) if size else _0
+
+
+@lean
+def hash_bytes(text: Bytes, first: np.uint64, size: np.uint64) -> np.uint64:
+    """A hash of text[first:first + size], size 1 at least; reads up to 15 bytes behind. The length tells NULs from what lies there."""
+    a = number_at(text, first) & _mask(min(size, _8))
+    b = number_at(text, first + _8) & _mask(min(max(size, _8), _16) - _8)
+    state: np.uint64 = folded_product(a ^ (size * _START), b ^ _MIX)
+    k = _16
+    while k < size:
+        left = size - k
+        a = number_at(text, first + k) & _mask(min(left, _8))
+        b = number_at(text, first + k + _8) & _mask(min(max(left, _8), _16) - _8)
+        state = folded_product(a ^ state ^ _START, b ^ _MIX)
+        k += _16
+    return state
 
 
 @lean
@@ -204,15 +208,8 @@ def tails(word: np.uint64) -> np.uint64:
 
 @lean
 def _push(text: Bytes, first: np.uint64, size: np.uint64, chars: np.uint64, kind: np.uint8, words: Words, count: np.uint64) -> np.uint64:
-    """Append text[first:first + size]; a length hashed first tells NULs from padding."""
-    state = _step(size * _START, number_at(text, first) & _mask(min(size, _8)))
-    longer = _step(state, number_at(text, first + _8) & _mask(min(max(size, _8), _16) - _8))
-    state = longer if size > _8 else state
-    k = _16
-    while k < size:
-        state = _step(state, number_at(text, first + k) & _mask(min(size - k, _8)))
-        k += _8
-    words.hashes[count] = _finish(state)
+    """Append text[first:first + size]."""
+    words.hashes[count] = hash_bytes(text, first, size)
     words.place[count] = np.uint32(first)
     words.end[count] = np.uint32(first + size)
     words.kinds[count] = kind
@@ -223,7 +220,7 @@ def _push(text: Bytes, first: np.uint64, size: np.uint64, chars: np.uint64, kind
 @lean
 def _push_symbol(text: Bytes, i: np.uint64, words: Words, count: np.uint64) -> None:
     """Write the ASCII symbol at text[i] behind the words; it counts once `count` does."""
-    words.hashes[count] = _finish(_step(_START, np.uint64(text[i])))
+    words.hashes[count] = folded_product(np.uint64(text[i]) ^ _START, _MIX)
     words.place[count] = np.uint32(i)
     words.end[count] = np.uint32(i + _1)
     words.kinds[count] = np.uint8(0)
