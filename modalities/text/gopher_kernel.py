@@ -5,6 +5,8 @@ One row of integers a text; ratios are made of them outside.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -17,7 +19,7 @@ from .padded import Padded, lay_out
 from .unicode import decode
 from .vectors import equal, ones
 from .windows import number_at
-from .words import LETTERS, SEGMENTS, SPLIT, TOKENS, WORD, WORDPUNCT, Places, Words
+from .words import SEGMENTS, SPLIT, TOKENS, WORD, WORDPUNCT, Hashes, Places, Words, hash_number
 
 Borders = npt.NDArray[np.bool_]
 
@@ -30,6 +32,8 @@ HASHES, ELLIPSES, SPACED_ELLIPSES, SYMBOL_WORDS, LINES, BULLETS, TRAILING = rang
 COLUMNS = 14
 
 _STOPS = np.array([int.from_bytes(word.encode(), "little") for word in STOP_WORDS], np.uint64)
+_STOP_SIZES = np.array([len(word) for word in STOP_WORDS], np.uint64)
+_STOP_SLOTS, _STOP_SHIFT = np.uint64(256), np.uint64(56)
 _BULLETS = {
     DATATROVE: "•-",
     DCLM: "●•*-",
@@ -42,9 +46,20 @@ _NEMO_ENDS = ("...", "[...]", "…", "(...)", "[…]", "-»", "read more..", "re
 _ENDS = {DATATROVE: ("...", "…"), DCLM: ("...", ". . .", "…"), DOLMA: ("…",), NEMO: _NEMO_ENDS, RPV2: ("...", "…")}
 _LONGEST_WORD = 1 << 16
 
-_0, _1, _2, _3, _4, _8, _63, _64 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 8, 63, 64))
+_0, _1, _2, _3, _4, _7, _8, _63, _64 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 7, 8, 63, 64))
 _FIVE_BYTES, _SPACED = np.uint64((1 << 40) - 1), np.uint64(int.from_bytes(b". . .", "little"))
 _DOT, _HASH, _LINE_FEED = (ord(c) for c in ".#\n")
+
+
+class Scratch(NamedTuple):
+    """Memory of the kernel.
+
+    lengths  (65536,) uint32  how many words have a length
+    stops    (512,) uint64    the table of `_fill_stops`
+    """
+
+    lengths: Places
+    stops: Hashes
 
 
 def gopher_counts(texts: pa.Array, variant: int) -> Ints:
@@ -59,9 +74,9 @@ def gopher_counts(texts: pa.Array, variant: int) -> Ints:
     borders = np.zeros((2, 256), np.bool_)  # bytes that a bullet begins with, that an ellipsis ends with
     borders[0, [c.encode()[0] for c in _BULLETS[variant]]] = True
     borders[1, [case.encode()[-1] for end in _ENDS[variant] for case in (end, end.upper())]] = True
-    lengths = scratch("gopher.lengths", _LONGEST_WORD, np.uint32)
+    room = Scratch(scratch("gopher.lengths", _LONGEST_WORD, np.uint32), scratch("gopher.stops", 2 * int(_STOP_SLOTS), np.uint64))
     words = layout.words(COUNTED[variant])
-    _count(layout.padded, layout.page, words, variant, bullets, ends, borders, lengths, rows)
+    _count(layout.padded, layout.page, words, variant, bullets, ends, borders, room, rows)
     if variant == DCLM:
         rows[:, WORDS] = np.diff(layout.words(SEGMENTS).offsets)
     return rows
@@ -76,44 +91,78 @@ def _count(
     bullets: Places,
     ends: Bytes,
     borders: Borders,
-    lengths: Places,
+    room: Scratch,
     rows: Ints,
 ) -> None:
-    lengths[:] = 0
+    room.lengths[:] = 0
+    _fill_stops(room.stops)
     for d in range(padded.start.size):
         row = rows[d]
         start, end = np.uint64(padded.start[d]), np.uint64(padded.start[d] + padded.size[d])
         _marks(page.text, start, end, variant == DCLM, row)
-        _words(page.text, words, words.offsets[d], words.offsets[d + 1], variant, lengths, ends, row)
+        _words(page.text, words, words.offsets[d], words.offsets[d + 1], variant, room, ends, row)
         _lines(page, start, end, variant, bullets, ends, borders, row)
 
 
 @lean
-def _words(data: Bytes, words: Words, first: np.int64, behind: np.int64, variant: int, lengths: Places, ends: Bytes, row: Ints) -> None:
-    count, chars, lettered, stops, found = 0, 0, 0, 0, 0  # not in `row`: memory would be written for every word
-    for k in range(np.uint64(first), np.uint64(behind)):
-        kind = words.kinds[k]
-        counts = variant != DATATROVE or kind & WORD != 0
-        count += counts
-        chars += words.chars[k + _1] - words.chars[k] if counts else 0
-        lettered += kind & LETTERS != 0
-        size = np.uint64(words.end[k] - words.place[k])
-        if _2 <= size <= _4:
-            stop = _stop_word(data, np.uint64(words.place[k]), size, variant == DCLM)
-            stops += stop >= 0
-            found |= 1 << stop if stop >= 0 else 0
-    row[ALL], row[WORDS], row[WORD_CHARS], row[LETTERED], row[STOPS], row[STOPS_FOUND] = (
-        behind - first,
-        count,
-        chars,
-        lettered,
-        stops,
-        found,
-    )
+def _words(data: Bytes, words: Words, first: np.int64, behind: np.int64, variant: int, room: Scratch, ends: Bytes, row: Ints) -> None:
+    row[ALL] = behind - first
+    _sum_up(words, np.uint64(first), np.uint64(behind), variant, row)
+    if variant == DCLM:
+        _stop_words_in_any_case(data, words, first, behind, row)
+    else:
+        _stop_words(words, np.uint64(first), np.uint64(behind), room.stops, row)
     if variant == DOLMA:
-        row[MEDIAN_TWICE] = _median_twice(words, first, behind, lengths)
+        row[MEDIAN_TWICE] = _median_twice(words, first, behind, room.lengths)
     if variant in (DOLMA, NEMO, RPV2):
         _marked_words(data, words, first, behind, variant, ends, row)
+
+
+@lean
+def _sum_up(words: Words, first: np.uint64, behind: np.uint64, variant: int, row: Ints) -> None:
+    count = chars = lettered = _0  # not in `row`: memory would be written for every word
+    every = np.uint8(variant != DATATROVE)
+    for k in range(first, behind):
+        kind = words.kinds[k]
+        counts = np.uint32(kind & WORD | every)
+        count += np.uint64(counts)
+        chars += np.uint64((words.chars[k + _1] - words.chars[k]) * counts)
+        lettered += np.uint64(kind >> np.uint8(1))
+    row[WORDS], row[WORD_CHARS], row[LETTERED] = count, chars, lettered
+
+
+@lean
+def _fill_stops(stops: Hashes) -> None:
+    """The hashes of STOP_WORDS, each in the slot that its upper bits say; which one it is lies behind the slots."""
+    stops[:] = _0
+    for k in range(_STOPS.size):
+        found = hash_number(_STOPS[k], _STOP_SIZES[k])
+        stops[found >> _STOP_SHIFT] = found
+        stops[_STOP_SLOTS + (found >> _STOP_SHIFT)] = _1 << np.uint64(k)
+
+
+@lean
+def _stop_words(words: Words, first: np.uint64, behind: np.uint64, stops: Hashes, row: Ints) -> None:
+    count = which = _0
+    for k in range(first, behind):
+        found = words.hashes[k]
+        slot = found >> _STOP_SHIFT
+        same = np.uint64(stops[slot] == found)
+        count += same
+        which |= stops[_STOP_SLOTS + slot] * same
+    row[STOPS], row[STOPS_FOUND] = count, which
+
+
+@lean
+def _stop_words_in_any_case(data: Bytes, words: Words, first: np.int64, behind: np.int64, row: Ints) -> None:
+    for k in range(first, behind):
+        size = np.uint64(words.end[k] - words.place[k])
+        inside = (_1 << (_8 * (size & _7))) - _1
+        letters = (number_at(data, np.uint64(words.place[k])) | np.uint64(0x2020202020202020)) & inside
+        for which in range(_STOPS.size):
+            if size == _STOP_SIZES[which] and letters == _STOPS[which]:
+                row[STOPS] += 1
+                row[STOPS_FOUND] |= 1 << which
 
 
 @lean
@@ -130,18 +179,6 @@ def _marked_words(data: Bytes, words: Words, first: np.int64, behind: np.int64, 
             row[SYMBOL_WORDS] += marked and _has_symbol(data, place, size)
         elif marked or size <= _4:
             row[SYMBOL_WORDS] += _is_symbol(data, place, size, ends)
-
-
-@lean
-def _stop_word(data: Bytes, place: np.uint64, size: np.uint64, any_case: bool) -> int:
-    """Which of STOP_WORDS a word of two to four bytes is; -1: none."""
-    letters = number_at(data, place) & ((_1 << (_8 * size)) - _1)
-    if any_case:
-        letters |= np.uint64(0x20202020) & ((_1 << (_8 * size)) - _1)
-    for k in range(_STOPS.size):
-        if letters == _STOPS[k]:
-            return k
-    return -1
 
 
 @lean

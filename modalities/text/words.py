@@ -185,6 +185,13 @@ def _mask(size: np.uint64) -> np.uint64:
 
 
 @lean
+def hash_number(letters: np.uint64, size: np.uint64) -> np.uint64:
+    """`hash_bytes` of at most eight bytes, as one number."""
+    state: np.uint64 = folded_product(letters ^ (size * _START), _MIX)
+    return state
+
+
+@lean
 def hash_bytes(text: Bytes, first: np.uint64, size: np.uint64) -> np.uint64:
     """A hash of text[first:first + size], size 1 at least; reads up to 15 bytes behind. The length tells NULs from what lies there."""
     a = number_at(text, first) & _mask(min(size, _8))
@@ -220,7 +227,7 @@ def _push(text: Bytes, first: np.uint64, size: np.uint64, chars: np.uint64, kind
 @lean
 def _push_symbol(text: Bytes, i: np.uint64, words: Words, count: np.uint64) -> None:
     """Write the ASCII symbol at text[i] behind the words; it counts once `count` does."""
-    words.hashes[count] = folded_product(np.uint64(text[i]) ^ _START, _MIX)
+    words.hashes[count] = hash_number(np.uint64(text[i]), _1)
     words.place[count] = np.uint32(i)
     words.end[count] = np.uint32(i + _1)
     words.kinds[count] = np.uint8(0)
