@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def run_unit(unit: Unit) -> dict[str, Any]:
     flow, fence = plan.flow(unit["flow"]), store.fence(unit["run"])
     if unit["kind"] == "scan":
         entering = _entering(store, flow, unit) if unit["before"] else None
-        return scan_partition(store, flow, unit["round"], unit["partition"], entering, fence)
+        return {"partition": unit["partition"], **scan_partition(store, flow, unit["round"], unit["partition"], entering, fence)}
     if unit["kind"] == "pack":
         return pack_shard(store, flow, unit["layout"], unit["shard"], fence)
     evidence = Evidence(store, flow, plan.limit)
@@ -80,6 +80,7 @@ class Driver:
         self.store, self.plan, self.engine, self.run_id, self.reporter = store, plan, engine, run_id, reporter
         self.outcomes = {flow.name: FlowOutcome(flow.name, skipped=flow.skipped) for flow in plan.flows}
         self._decided: defaultdict[str, list[str]] = defaultdict(list)
+        self._scanned: defaultdict[str, Counter[int]] = defaultdict(Counter)  # by partition
         self._stamp = save_plan(store, plan)
 
     def run(self) -> Outcome:
@@ -118,8 +119,7 @@ class Driver:
         if self.plan.limit is not None and round_index == 0:
             self._scan_first(flow, name, todo)
         else:
-            results = self._units(name, todo, len(flow.partitions) - len(todo))
-            self.outcomes[flow.name].scanned += sum(result["records"] for result in results)
+            self._count_scanned(flow, self._units(name, todo, len(flow.partitions) - len(todo)))
 
     def _scan_units(self, flow: FlowPlan, round_index: int, before: str) -> Iterator[Unit | None]:
         """One unit for every partition with something to scan, None for one without."""
@@ -138,13 +138,20 @@ class Driver:
         while used < len(flow.partitions) and total < self.plan.limit:
             wave = flow.partitions[used : used + self.engine.workers]
             units = [waiting[used + k] for k in range(len(wave)) if used + k in waiting]
-            self.outcomes[flow.name].scanned += sum(r["records"] for r in self._units(name, units, len(wave) - len(units)))
+            self._count_scanned(flow, self._units(name, units, len(wave) - len(units)))
             for part in wave:
                 if total < self.plan.limit:
                     total += int(parts_of(self.store, flow, 0, part)[0].manifest["records"])
                     used += 1
         self.plan = self.plan.with_partitions(flow.name, used)
         self._stamp = save_plan(self.store, self.plan)
+
+    def _count_scanned(self, flow: FlowPlan, results: Iterable[dict[str, Any]]) -> None:
+        """Records, not readings: of a partition, a later round scans some of those again that an earlier one scanned."""
+        most = self._scanned[flow.name]
+        for result in results:
+            most[result["partition"]] = max(most[result["partition"]], result["records"])
+        self.outcomes[flow.name].scanned = most.total()
 
     def _decide(self, flow: FlowPlan, round_index: int) -> None:
         outcome = self.outcomes[flow.name]

@@ -61,7 +61,7 @@ def test_three_rounds_give_the_same_bytes_whatever_ran_before(tmp_path: Path, pi
     recipe.write_text(IMAGES.format(source=pictures[0], out=tmp_path / "a"))
     first = json.loads(d4a("curate", recipe, "--workers", 2, "--json").stdout)["flows"][0]
     rows = ledger(tmp_path / "a")
-    assert len(rows) == pictures[1] == first["records"]
+    assert len(rows) == pictures[1] == first["records"] == first["scanned"]
     assert sum(row["verdict"] == "kept" for row in rows) == first["kept"] > 5
     assert {"read", "image.decode", "image.size", "image.dedup.exact", "image.dedup.perceptual"} <= {row["stage"] for row in rows}
     assert len(list((tmp_path / "a/image").glob("*/*.tar"))) > 2
@@ -104,6 +104,7 @@ def test_a_text_changed_after_a_dedup_is_packed_in_its_last_version(tmp_path: Pa
             file.write(json.dumps({"id": key, "text": f"the{gap}same words"}) + "\n")
     told = json.loads(d4a("curate", recipe, "--workers", 2, "--json").stdout)["flows"][0]
     assert [stage["label"] for stage in told["stages"]] == ["read", "text.dedup.exact", "text.clean", "again"]
+    assert told["scanned"] == told["records"]  # each once, though two rounds scan most of them
     by_key = {row["key"]: row for row in ledger(tmp_path / "out")}
     assert (by_key["two"]["stage"], by_key["two"]["twin"], by_key["two"]["survivor"]) == ("again", "one", "one")
     webdataset = pytest.importorskip("webdataset")
