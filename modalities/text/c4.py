@@ -9,19 +9,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, field_serializer, model_validator
 
-from ...curator.errors import MachineError, UsageError
+from ...curator.errors import MachineError
 from ...curator.stage import Facts, Ints, Machine, Options, Rule, Transform, Value, data_file, judge, measure
 from .bad_words import FLANK_NOT_A_TO_Z, FLANK_NOT_WORD, FLANK_WHITE, Tree, count_listed, tree
 from .bitmaps import BREAK, FEED
 from .c4_kernel import CHARS, LineRules, filter_lines
 from .edited import edited
+from .word_lists import read_bytes, words_of
 
 Count = Annotated[int, Field(ge=0)] | Literal["off"] | None
 
@@ -44,6 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
 }
 _COUNTS = ("min_words_per_line", "max_word_chars", "min_sentences", *_PAGES)  # options that are a number or off
+_LIST = "the list of bad words"
 _OFF = "null: the variant's; off: no such rule"
 
 
@@ -79,7 +80,9 @@ class C4Options(Options):
         " in any case. Null: true for c4 and datatrove; not in dolma.",
     )
     bad_words: str | None = data_file(
-        None, "File with one word or phrase a line, in UTF-8, for instance LDNOOBW's of a language; null: no list, rule off."
+        None,
+        "A file, one word or phrase a line, in UTF-8, for instance LDNOOBW's of a language; # begins a comment line, gzip or not; null: no"
+        " list, rule off.",
     )
     bad_words_flanked: bool = measure(
         True,
@@ -96,7 +99,7 @@ class C4Options(Options):
     @model_validator(mode="before")
     @classmethod
     def _take_from_variant(cls, given: Any) -> Any:
-        variant = VARIANTS.get(given.get("variant", "c4")) if isinstance(given, dict) else None
+        variant = VARIANTS.get(str(given.get("variant", "c4"))) if isinstance(given, dict) else None
         if variant is None:
             return given  # what is wrong is said by the field
         filled = {**given, **{name: value for name, value in variant.items() if given.get(name) is None}}
@@ -129,6 +132,7 @@ class C4(Transform):
     """
 
     name: ClassVar[str] = "text.quality.c4"
+    version: ClassVar[int] = 2
     Options: ClassVar[type[Options]] = C4Options
     values: ClassVar[tuple[Value, ...]] = (
         Value("no_terminal_punctuation", pa.int64(), "Number of lines taken out for having no end mark.", total=True),
@@ -167,7 +171,7 @@ class C4(Transform):
         """The digest of the word list. Raises UsageError when it cannot be read, is no UTF-8 or has no word."""
         if self.options.bad_words is None:
             return Facts()
-        data = _read(self.options.bad_words)
+        data = read_bytes(_LIST, self.options.bad_words)
         self._tree(data)
         return Facts(files={"bad_words_sha256": hashlib.sha256(data).hexdigest()})
 
@@ -175,7 +179,7 @@ class C4(Transform):
         """Load the word list. Raises MachineError when it is not the one that was planned with."""
         if self.options.bad_words is None:
             return
-        data = _read(self.options.bad_words)
+        data = read_bytes(_LIST, self.options.bad_words)
         if hashlib.sha256(data).hexdigest() != facts.files["bad_words_sha256"]:
             raise MachineError(
                 "the list of bad words is not the one that was planned with", self.options.bad_words, "run the command again"
@@ -237,23 +241,8 @@ def _limit(value: Count) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"the list of bad words cannot be read: {error.strerror}", path, "give a file with one word or phrase a line"
-        ) from error
-
-
 @cache
 def _list_of(path: str, data: bytes, flanked: bool, phrases_free: bool) -> Tree:
     """The tree of a word list. Raises UsageError when it is no UTF-8 or has no word."""
-    try:
-        lines = data.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UsageError(f"the list of bad words is no UTF-8: {error.reason} at byte {error.start}", path) from error
-    words = sorted({line.strip() for line in lines} - {""})
-    if not words:
-        raise UsageError("the list of bad words has no word", path, "give a file with one word or phrase a line")
+    words = sorted(set(words_of(_LIST, path, data)))
     return tree(words, [not flanked or (phrases_free and " " in word) for word in words])

@@ -21,17 +21,22 @@ from .url_lists import Entries, digest_of, load_entries, load_words
 _WORD_LISTS = ("strict_words", "hard_words", "soft_words")
 _LISTS = "A file, or files and folders: one domain or address a line, # begins a comment, gzip or not; of a folder all files `domains` and"
 
+_WORDS = "A file, one word a line, # begins a comment line, gzip or not"
+_SHOWN = 200  # characters of an address in the ledger
+
 
 class UrlOptions(Options):
     """Lists, and how much of what they name an address may have."""
 
     blocklist: str | tuple[str, ...] | None = data_file(
-        None, f"{_LISTS} `urls` in it and below, as UT1's lists come. RefinedWeb blocks 4.6 million domains of UT1."
+        None, f"{_LISTS} `urls` in it and below, as UT1's lists come. RefinedWeb blocks 4.6 million domains of UT1.", min_length=1
     )
-    allowlist: str | tuple[str, ...] | None = data_file(None, f"{_LISTS} `urls`. What it names is not dropped for any other list.")
-    strict_words: str | None = data_file(None, "A file, one word a line: looked for anywhere in an address (RefinedWeb).")
-    hard_words: str | None = data_file(None, "A file, one word a line: looked for as whole words of an address (RefinedWeb).")
-    soft_words: str | None = data_file(None, "A file, one word a line: as hard_words, where one word alone means little (RefinedWeb).")
+    allowlist: str | tuple[str, ...] | None = data_file(
+        None, f"{_LISTS} `urls`. What it names is not dropped for any other list.", min_length=1
+    )
+    strict_words: str | None = data_file(None, f"{_WORDS}: looked for anywhere in an address (RefinedWeb).")
+    hard_words: str | None = data_file(None, f"{_WORDS}: looked for as whole words of an address (RefinedWeb).")
+    soft_words: str | None = data_file(None, f"{_WORDS}: as hard_words, where one word alone means little (RefinedWeb).")
     max_strict: int | None = judge(0, "Most strict words that an address may have; null: no limit. RefinedWeb: 0.", ge=0)
     max_hard: int | None = judge(0, "Most hard words that an address may have; null: no limit. RefinedWeb: 0.", ge=0)
     max_soft: int | None = judge(1, "Most soft words that an address may have; null: no limit. RefinedWeb drops at two words: 1.", ge=0)
@@ -44,7 +49,8 @@ class Url(Filter):
     Looked at is the `url` of a record, from the field that the source's `url_field` names; a record without one, or with an empty one,
     is kept, and its values are null. Reasons, in this order: malformed_url (with drop_malformed), blocked_domain and blocked_url (on
     blocklist), strict_word, hard_word and soft_words (more of these than max_strict, max_hard and max_soft). What is on allowlist is
-    dropped only as malformed. The ledger's detail is the entry or the words. Without lists only the host is measured.
+    dropped only as malformed. The ledger's detail is the entry or the words, of malformed_url the address. Without lists only the host
+    is measured.
 
     The host: white space and control characters around the address go, and all from # on. Behind `scheme://`, or `//`, or at the begin
     where neither stands, all before the first / ? or \\ is taken; what is before the last @ in it goes, and so do a colon with digits
@@ -62,10 +68,12 @@ class Url(Filter):
     """
 
     name: ClassVar[str] = "text.url"
+    version: ClassVar[int] = 2
     Options: ClassVar[type[Options]] = UrlOptions
     values: ClassVar[tuple[Value, ...]] = (
         Value("domain", pa.string(), "The host; null without an address, or where it is malformed."),
         Value("malformed", pa.bool_(), "Whether there is an address without a host that can be read; null without an address."),
+        Value("malformed_url", pa.string(), f"The address where it is malformed, its first {_SHOWN} characters; else null."),
         Value(
             "blocked", pa.string(), "The longest domain of blocklist that the host is or lies below, else its address there; null: none."
         ),
@@ -119,10 +127,12 @@ class Url(Filter):
         parts = split(data, offsets)
         known = url.is_valid().to_numpy(zero_copy_only=False) & (np.diff(offsets) > 0)
         named = np.diff(parts.offsets) > 0
+        malformed = pc.if_else(pa.array(known & ~named), url, pa.scalar(None, url.type))
         hosts = pa.Array.from_buffers(pa.string(), len(url), [None, pa.py_buffer(parts.offsets), pa.py_buffer(parts.hosts)])
         return {
             "domain": pc.if_else(pa.array(named), hosts, pa.scalar(None, pa.string())),
             "malformed": pa.array(~named, mask=~known),
+            "malformed_url": pc.utf8_slice_codeunits(malformed, 0, _SHOWN).cast(pa.string()),
             "blocked": _entries(parts, data, hosts, self._blocked),
             "allowed": _entries(parts, data, hosts, self._allowed),
             **self._score(data, offsets, known),
@@ -151,13 +161,14 @@ class Url(Filter):
         return [rule for rule in rules if getattr(self.options, f"{rule.value}_words") is not None]
 
     def judge(self, values: pa.Table) -> Judgement:
-        """The reasons in their order; the detail is the entry or the words, for a malformed address nothing."""
+        """The reasons in their order; the detail is the entry or the words, or the address that is malformed."""
         n = values.num_rows
         verdict = Judgement.keep_all(n)
         detail = np.full(n, None, object)
         nothing = np.full(n, np.nan)
         if self.options.drop_malformed:
-            verdict.drop(_flags(values.column("malformed").fill_null(False)), "malformed_url", nothing, np.nan)
+            malformed = values.column("malformed_url")
+            self._drop(verdict, _flags(malformed.is_valid()), "malformed_url", nothing, np.nan, malformed, detail)
         judged = _flags(values.column("allowed").is_null())
         blocked = values.column("blocked")
         address = _flags(pc.match_substring_regex(blocked, "[/?]").fill_null(False))

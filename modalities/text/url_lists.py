@@ -5,10 +5,8 @@ Files are read, hashed and looked up in as bytes: lists of millions hold a few l
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
-import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 from ...curator.columns import Bytes, Offsets
 from ...curator.errors import MachineError, UsageError
 from .url_kernel import HARD, SOFT, STRICT, Hashes, Numbers, Words, entry_table, numbered_table, word_hashes
+from .word_lists import HINT, read_bytes, unpacked, words_of
 
 _IN_FOLDERS = ("domains", "domains.gz", "urls", "urls.gz")
 _LINES_AT_ONCE = 1 << 20
@@ -50,25 +49,9 @@ def files_of(option: str, paths: Sequence[str]) -> list[Path]:
     return found
 
 
-def read_list(option: str, path: Path) -> bytes:
-    """A list's bytes, decompressed where they are gzip. Raises UsageError where they cannot be read."""
-    data = _read(option, path)
-    try:
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (OSError, EOFError, zlib.error) as error:
-        raise UsageError(f"text.url: {option} is damaged: {error}", str(path)) from error
-
-
-def _read(option: str, path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"text.url: {option} cannot be read: {error.strerror}", str(path)) from error
-
-
 def digest_of(option: str, paths: Sequence[str]) -> str:
     """sha256 of a list: of its file, or of the digests of all its files in order, a line end between."""
-    digests = [hashlib.sha256(_read(option, path)).hexdigest() for path in files_of(option, paths)]
+    digests = [hashlib.sha256(read_bytes(f"text.url: {option}", path)).hexdigest() for path in files_of(option, paths)]
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
@@ -76,7 +59,8 @@ def digest_of(option: str, paths: Sequence[str]) -> str:
 def load_entries(option: str, paths: tuple[str, ...], digest: str) -> Entries:
     """A list of domains and addresses, once a process. Raises UsageError where no line has one, MachineError where it changed."""
     _check(option, paths, digest)
-    data = b"\n".join(read_list(option, path) for path in files_of(option, paths))
+    what = f"text.url: {option}"
+    data = b"\n".join(unpacked(what, path, read_bytes(what, path)) for path in files_of(option, paths))
     array = np.frombuffer(data, np.uint8)
     table, domains, addresses = entry_table(array, _lines(array))
     if not domains + addresses:
@@ -97,17 +81,13 @@ def _check(option: str, paths: Sequence[str], digest: str) -> None:
         raise MachineError(f"text.url: {option} is not the list that was planned with", ", ".join(paths), "run the command again")
 
 
-def read_words(option: str, path: str, which: int) -> list[str]:
+def compared_words(option: str, path: str, which: int) -> list[str]:
     """The words of a list, in order, ASCII letters made small, without what is not compared. Raises UsageError where there is none."""
-    (file,) = files_of(option, [path])
-    try:
-        lines = read_list(option, file).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UsageError(f"text.url: {option} is no UTF-8: {error.reason} at byte {error.start}", path) from error
-    small = ("".join(c.lower() if c.isascii() else c for c in line.strip()) for line in lines if not line.startswith("#"))
+    what = f"text.url: {option}"
+    small = ("".join(c.lower() if c.isascii() else c for c in word) for word in words_of(what, path, read_bytes(what, path)))
     words = list(dict.fromkeys(word for line in small if (word := _IGNORED[which].sub("", line))))
     if not words:
-        raise UsageError(f"text.url: {option} has no word", path, "one word a line")
+        raise UsageError(f"{what} has no word", path, HINT)
     return words
 
 
@@ -119,7 +99,7 @@ def load_words(paths: tuple[str | None, ...], digests: tuple[str, ...]) -> Words
     for which, (option, path, digest) in enumerate(zip(names, paths, digests, strict=True)):
         if path is not None:
             _check(option, [path], digest)
-            lists[which] = read_words(option, path, which)
+            lists[which] = compared_words(option, path, which)
     numbers = {word: k for k, word in enumerate(dict.fromkeys(word for words in lists for word in words))}
     bits = np.zeros(len(numbers), np.uint8)
     for which, words in enumerate(lists):

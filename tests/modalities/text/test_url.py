@@ -244,6 +244,7 @@ def test_every_drop_names_its_reason_and_what_it_met(tmp_path: Path) -> None:
         "http://cam.com/",
         "http://good.bad.com/casino",
         "nothing here",
+        "http://a b/" + "x" * 10_000,
         None,
         "",
     )
@@ -256,7 +257,8 @@ def test_every_drop_names_its_reason_and_what_it_met(tmp_path: Path) -> None:
         ("soft_words", "cam, dating, girls"),
         ("kept", None),
         ("kept", None),
-        ("malformed_url", None),
+        ("malformed_url", "nothing here"),
+        ("malformed_url", "http://a b/" + "x" * 189),
         ("kept", None),
         ("kept", None),
     ]
