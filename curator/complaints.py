@@ -21,6 +21,8 @@ from .wording import NAME_WORDS, Slot, close_names, did_you_mean, is_list, is_si
 
 Path = tuple[str | int, ...]
 
+_LIMIT = f"numbers in a recipe are finite, and whole ones lie within 64 bits: {2**63 - 1} at most"
+
 
 def shown(node: Node) -> str:
     """A value as it is quoted in a message."""
@@ -89,6 +91,9 @@ def _traced(item: Any, place: Place) -> _Traced:
     last = item["loc"][-1] if item["loc"] else None
     if item["type"] == "missing" and isinstance(last, str):
         path.append(last)
+    named = getattr(item.get("ctx", {}).get("error"), "option", None)
+    if named is not None and node.child(named) is not None:
+        path.append(named)
     return _Traced(tuple(path), item, *(tags[0] if tags else ()))
 
 
@@ -129,8 +134,9 @@ def _problem(path: Path, kind: str, item: Any, place: Place) -> Problem:
         keys = next(get_args(kind)[0] for kind in members(parent.annotation) if get_origin(kind) is dict)
         return node.key.problem(f"`{path[-1]}` cannot be a key of `{subject.rpartition('.')[0]}`", f"keys are {type_words(keys)}")
     if kind in ("value_error", "assertion_error"):
+        told = item["ctx"]["error"]
         at = _overridden(node) or node.at
-        return at.problem(f"`{subject}`: {item['ctx']['error']}" if subject else str(item["ctx"]["error"]), hint)
+        return at.problem(f"`{subject}`: {told}" if subject else str(told), getattr(told, "hint", "") or hint)
     if kind in ("too_short", "too_long"):
         limit = item["ctx"]["min_length" if kind == "too_short" else "max_length"]
         words = f"{'at least' if kind == 'too_short' else 'at most'} {limit} {'entry' if limit == 1 else 'entries'}"
@@ -179,7 +185,7 @@ def advice(node: Node, slot: Slot) -> str:
         if bool in kinds and value.lower() in ("yes", "on", "no", "off"):
             return f"write {'true' if value.lower() in ('yes', 'on') else 'false'}"
         if (int in kinds or float in kinds) and _is_number(value.replace("_", "")):
-            return "write it without quotes" if not node.plain_text else "write it without `_`"
+            return "write it without quotes" if not node.plain_text else "write it without `_`" if "_" in value else _LIMIT
         if value.endswith("%") and float in kinds and _is_number(value[:-1]):
             return f"write the share as a number: {float(value[:-1]) / 100:g}"
         return _rewritten(value, slot, kinds)

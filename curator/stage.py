@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .errors import D4AError
 from .recipe import Source
@@ -31,10 +31,35 @@ Columns = dict[str, pa.Array]
 # --------------------------------------------------------------------------------------------- options
 
 
+class OptionError(ValueError):
+    """What a validator of a whole Options model raises, so that the message points at one option.
+
+    option  the option that is shown, where the recipe has it
+    hint    what to do instead
+    """
+
+    def __init__(self, what: str, option: str, hint: str = "") -> None:
+        super().__init__(what)
+        self.option, self.hint = option, hint
+
+
 class Options(BaseModel):
-    """The options of one stage; unknown names are refused, so a misspelt threshold cannot be silent."""
+    """The options of one stage; unknown names are refused, so a misspelt threshold cannot be silent.
+
+    Of two options `min_x` and `max_x` the first must not be the greater one: nothing would stay.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="after")
+    def _leave_something_between(self) -> Self:
+        for least in type(self).model_fields:
+            greatest = f"max_{least.removeprefix('min_')}"
+            low, high = getattr(self, least), getattr(self, greatest, None)
+            if least.startswith("min_") and isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+                named = least if least in self.model_fields_set else greatest
+                raise OptionError(f"{least} {low} is above {greatest} {high}: nothing stays", named, "null switches either of them off")
+        return self
 
     def of_kind(self, kind: str) -> dict[str, Any]:
         """The options of one kind ("measure", "file", "search" or "judge"), as plain JSON values."""

@@ -7,12 +7,13 @@ of manuals that were not looked at while doing so, 99.7 % get datatrove 0.10.1's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
+from pydantic import model_validator
 
-from ...curator.stage import Columns, Filter, Ints, Options, Rule, Value, judge, measure
+from ...curator.stage import Columns, Filter, Ints, OptionError, Options, Rule, Value, judge, measure
 from .gopher_kernel import (
     ALL,
     BULLETS,
@@ -40,6 +41,13 @@ from .padded import lay_out
 from .rpv2 import normalised
 from .words import SPLIT
 
+# options on values that a variant does not have
+_ONLY_DATATROVE = ("max_hashes_per_word", "max_ellipses_per_word")
+_WITHOUT = {
+    "datatrove": ("max_symbols_per_word",),
+    "rpv2": (*_ONLY_DATATROVE, "min_stop_words"),
+    **dict.fromkeys(("dclm", "dolma", "nemo"), _ONLY_DATATROVE),
+}
 _VARIANTS = {"datatrove": DATATROVE, "dclm": DCLM, "dolma": DOLMA, "nemo": NEMO, "rpv2": RPV2}
 
 
@@ -63,9 +71,23 @@ class GopherOptions(Options):
     min_alpha_words: float | None = judge(0.8, "Least share of words (datatrove, rpv2: and symbols) that have a letter.", ge=0, le=1)
     min_stop_words: int | None = judge(
         2,
-        f"Least number of words among {', '.join(STOP_WORDS)} (datatrove: of different ones); null for languages other than English.",
+        f"Least number of words among {', '.join(STOP_WORDS)} (datatrove: of different ones); null for languages other than English;"
+        " not for rpv2.",
         ge=0,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_of_other_variants(cls, given: Any) -> Any:
+        without = _WITHOUT.get(str(given.get("variant", "datatrove")), ()) if isinstance(given, dict) else ()
+        return {**dict.fromkeys(without), **given} if without else given  # what is wrong is said by the field
+
+    @model_validator(mode="after")
+    def _refuse_options_of_other_variants(self) -> Self:
+        for option in _WITHOUT[self.variant]:
+            if getattr(self, option) is not None:
+                raise OptionError(f"the {self.variant} variant has no such rule", option, "leave it out")
+        return self
 
 
 class GopherQuality(Filter):

@@ -55,7 +55,9 @@ class LanguageOptions(Options):
         "Bytes of UTF-8 at the start of a text looked at; null: 4,096 for py3langid, the whole text for fastText, as in the recipes.",
         ge=64,
     )
-    keep: tuple[str, ...] | None = judge(None, "Languages to keep, as the model names them, for instance [en, zh]; null: all.")
+    keep: tuple[str, ...] | None = judge(
+        None, "Languages to keep, as the model names them, for instance [en, zh]; null: all.", min_length=1
+    )
     min_score: float | None = judge(
         0.65, "Least probability of the language found (RefinedWeb, FineWeb, DCLM: 0.65; CCNet: 0.5); null: no limit.", ge=0, le=1
     )

@@ -439,12 +439,44 @@ VALUES = {
                 - {use: text.acme.toxicity, variant: Fast, min_words: 1_000}
                                                                       ^
             hint: write it without `_`""",
+    "{use: text.acme.toxicity, min_words: 99999999999999999999}": """\
+        r.yaml:6:44: `text.acme.toxicity.min_words` must be a whole number of at least 0, or null, not "99999999999999999999"
+                - {use: text.acme.toxicity, min_words: 99999999999999999999}
+                                                       ^
+            hint: numbers in a recipe are finite, and whole ones lie within 64 bits: 9223372036854775807 at most""",
+    "{use: text.quality.gopher, min_words: 200000}": """\
+        r.yaml:6:45: `text.quality.gopher.min_words`: min_words 200000 is above max_words 100000: nothing stays
+                - {use: text.quality.gopher, min_words: 200000}
+                                                        ^
+            hint: null switches either of them off""",
+    "{use: text.quality.gopher, max_mean_word_length: 2.5}": """\
+        r.yaml:6:56: `text.quality.gopher.max_mean_word_length`: min_mean_word_length 3 is above max_mean_word_length 2.5: nothing stays
+                - {use: text.quality.gopher, max_mean_word_length: 2.5}
+                                                                   ^
+            hint: null switches either of them off""",
+    "{use: text.quality.gopher, variant: dolma, max_hashes_per_word: 0.1}": """\
+        r.yaml:6:71: `text.quality.gopher.max_hashes_per_word`: the dolma variant has no such rule
+                - {use: text.quality.gopher, variant: dolma, max_hashes_per_word: 0.1}
+                                                                                  ^
+            hint: leave it out""",
 }
 
 
 @pytest.mark.parametrize("stage", VALUES)
 def test_one_stage(stage: str) -> None:
     assert said(f"{STAGES}    - {stage}\n") == dedent(VALUES[stage])
+
+
+@pytest.mark.parametrize("stage", ["{use: text.language, keep: []}", "{use: text.pii, kinds: []}", "{use: text.url, blocklist: []}"])
+def test_an_empty_list_that_would_be_no_choice_at_all(stage: str) -> None:
+    use, option = stage[6:-5].split(", ")
+    told = said(f"{STAGES}    - {stage}\n")
+    assert f"`{use}.{option}` must have at least 1 entry, not 0\n        - {stage}\n" in told and "hint: " in told
+
+
+@pytest.mark.parametrize("stage", ["text.quality.gopher", "text.quality.c4"])
+def test_a_variant_that_is_no_word(stage: str) -> None:
+    assert f"`{stage}.variant` must be one of " in said(f"{STAGES}    - {{use: {stage}, variant: [dolma]}}\n")
 
 
 @pytest.mark.parametrize("name", ["text.acme.toxcity", "toxicity", "text.toxicity"])

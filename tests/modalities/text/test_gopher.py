@@ -233,6 +233,16 @@ def test_every_rule_can_be_switched_off() -> None:
     assert judge("# ... - 1", **off) == "kept"
 
 
+def test_a_variant_has_no_limits_on_what_only_others_measure() -> None:
+    for variant in ("datatrove", *MARKS):
+        stage = GopherQuality(GopherOptions(variant=variant))
+        found = measure("Some words: # and … and the end.", variant=variant)
+        assert {rule.option for rule in stage.rules() if found[rule.value].null_count} == {
+            rule.option for rule in stage.rules() if getattr(stage.options, rule.option) is None
+        }
+        assert GopherOptions.model_validate(stage.options.model_dump(mode="json")) == stage.options
+
+
 def test_null_text_is_measured_as_empty_and_slices_are_read_where_they_are() -> None:
     texts = pa.array(["x" * 50, None, "the first line\n- and a second", "z"], pa.large_string()).slice(1, 2)
     found = pa.table(GopherQuality(GopherOptions()).measure(pa.record_batch({"text": texts})))
