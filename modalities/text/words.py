@@ -193,16 +193,14 @@ def hash_number(letters: np.uint64, size: np.uint64) -> np.uint64:
 
 @lean
 def hash_bytes(text: Bytes, first: np.uint64, size: np.uint64) -> np.uint64:
-    """A hash of text[first:first + size], size 1 at least; reads up to 15 bytes behind. The length tells NULs from what lies there."""
+    """A hash of text[first:first + size]; reads up to seven bytes behind. Bytes mixed in twice cost less than masks."""
     a = number_at(text, first) & _mask(min(size, _8))
-    b = number_at(text, first + _8) & _mask(min(max(size, _8), _16) - _8)
-    state: np.uint64 = folded_product(a ^ (size * _START), b ^ _MIX)
-    k = _16
-    while k < size:
-        left = size - k
-        a = number_at(text, first + k) & _mask(min(left, _8))
-        b = number_at(text, first + k + _8) & _mask(min(max(left, _8), _16) - _8)
-        state = folded_product(a ^ state ^ _START, b ^ _MIX)
+    b = number_at(text, first + max(size, _8) - _8)
+    state: np.uint64 = folded_product(a ^ (size * _START), (b if size > _8 else _0) ^ _MIX)
+    k = _8
+    while k + _8 < size:
+        at = first + min(k, size - _16)
+        state = folded_product(number_at(text, at) ^ state ^ _START, number_at(text, at + _8) ^ _MIX)
         k += _16
     return state
 
