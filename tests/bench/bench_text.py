@@ -28,6 +28,7 @@ from d4a.curator.stage import Dedup, Entry, Filter, Machine, Transform, modality
 from planted_texts import planted
 
 Work = Callable[[], object]
+QUALITY = ("text.quality.repetition", "text.quality.gopher", "text.quality.c4", "text.quality.fineweb")
 
 
 def cpu() -> float:
@@ -63,6 +64,21 @@ def stage_work(name: str, batches: list[pa.RecordBatch]) -> Work:
     return lambda: [act(batch) for batch in batches]
 
 
+def chain_work(names: tuple[str, ...], batches: list[pa.RecordBatch]) -> Work:
+    """Stages one after the other over each batch, as the scan has them: what one stage laid out the next one uses."""
+    stages = [stage_class(name)(stage_class(name).Options()) for name in names]
+
+    def run(batch: pa.RecordBatch) -> None:
+        for stage in stages:
+            if isinstance(stage, Transform):
+                batch = stage.change(batch, frozenset())
+                batch = batch.filter(batch.column("reason").is_null())
+            elif isinstance(stage, Filter):
+                stage.measure(batch)
+
+    return lambda: [run(batch) for batch in batches]
+
+
 def works(path: Path, batches: list[pa.RecordBatch]) -> dict[str, Work]:
     """Everything that is measured, the floor first."""
     lines = path.read_bytes().splitlines()
@@ -76,6 +92,7 @@ def works(path: Path, batches: list[pa.RecordBatch]) -> dict[str, Work]:
                 found[name] = stage_work(name, batches)
             except (D4AError, ImportError) as error:
                 print(f"{name}: not measured: {error}")
+    found["the four quality rules"] = chain_work(QUALITY, batches)
     return found
 
 
