@@ -171,20 +171,21 @@ def top(words: Words, first: np.uint64, classes: Classes, alive: np.uint64, n: i
 
     Where none repeats it is the first n-gram of the text, once. Needs n words at least.
     """
-    best = Top(_1, np.uint64(words.chars[first + np.uint64(n)] - words.chars[first]), _0)
-    kept = _0
+    size, chars, best = _1, np.uint64(words.chars[first + np.uint64(n)] - words.chars[first]), _0
+    least, kept = _2, _0
     for k in range(_0, alive):
         i = np.uint64(classes.alive[k])
         root = np.uint64(classes.root[i])
-        size = np.uint64(classes.size[root])
+        found = np.uint64(classes.size[root])
         classes.alive[kept] = np.uint32(i)
-        kept += np.uint64(size > _1)
-        if size < best.occurrences or root != i:
+        kept += np.uint64(found > _1)
+        if found < least or root != i:
             continue
-        chars = np.uint64(words.chars[first + i + np.uint64(n)] - words.chars[first + i])
-        if size > best.occurrences or (tie == TIE_LONGEST and chars > best.chars and size > _1):
-            best = Top(size, chars, i)
-    return kept, best
+        length = np.uint64(words.chars[first + i + np.uint64(n)] - words.chars[first + i])
+        if found > size or length > chars:
+            size, chars, best = found, length, i
+            least = found + np.uint64(tie == TIE_FIRST)
+    return kept, Top(size, chars, best)
 
 
 @lean
