@@ -15,11 +15,13 @@ from ...curator.backends.cpu import lean, lean_kernel, scratch
 from ...curator.columns import Bytes
 from ...curator.stage import Ints
 from .bitmaps import BREAK, FEED, Page, break_size, next_of, stripped
+from .hashing import hash_number
 from .padded import Padded, lay_out
 from .unicode import decode
 from .vectors import equal, ones
 from .windows import number_at
-from .words import SEGMENTS, SPLIT, TOKENS, WORD, WORDPUNCT, Hashes, Places, Words, hash_number
+from .word_list import WORD, Hashes, Places, Words
+from .words import SEGMENTS, SPLIT, TOKENS, WORDPUNCT
 
 Borders = npt.NDArray[np.bool_]
 

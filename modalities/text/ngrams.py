@@ -14,11 +14,10 @@ import numpy as np
 
 from ...curator.backends.cpu import lean, scratch
 from ...curator.columns import Bytes
-from .windows import folded_product
-from .words import Hashes, Places, Words
+from .hashing import mix
+from .word_list import Hashes, Places, Words
 
 _0, _1, _2, _8, _64 = (np.uint64(k) for k in (0, 1, 2, 8, 64))
-_MIX, _END = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 TIE_FIRST, TIE_LONGEST = 0, 1
 GREEDY = 0  # left to right: an n-gram met before counts and is jumped over, any other is remembered
 MARKED = 1  # characters of all words that lie in some repeated n-gram
@@ -83,13 +82,6 @@ def table_for(size: np.uint64, room: np.uint64) -> tuple[np.uint64, np.uint64]:
     while (_1 << bits) < size * room:
         bits += _1
     return _1 << bits, _64 - bits
-
-
-@lean
-def mix(a: np.uint64, b: np.uint64) -> np.uint64:
-    """A hash of two numbers in this order; never 0, which means free in a table."""
-    mixed: np.uint64 = folded_product(a ^ _MIX, b ^ _END) | _1
-    return mixed
 
 
 @lean

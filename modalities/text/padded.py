@@ -16,7 +16,8 @@ from ...curator.columns import Bytes, Offsets, buffers
 from ...curator.stage import Ints
 from .bitmaps import KINDS, SLACK, Page, mark
 from .unicode import table
-from .words import Words, find_all_words
+from .word_list import Words
+from .words import find_all_words
 
 _LINE_FEED, _BLANK = 0x0A, 0x20
 _BLOCK = 64

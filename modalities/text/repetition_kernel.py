@@ -17,7 +17,7 @@ from .bitmaps import Page, stripped
 from .ngrams import OCCURRENCES, Classes, duplicated, repeated_longer, repeated_pairs, top
 from .padded import Padded, lay_out
 from .segments import repeated_segments
-from .words import Words
+from .word_list import Words
 
 TOP, DUPLICATE = (2, 3, 4), (5, 6, 7, 8, 9, 10)
 TEXT_CHARS, WORDS, WORD_CHARS = range(3)

@@ -12,8 +12,8 @@ import numpy as np
 from ...curator.backends.cpu import lean, trailing_zeros
 from ...curator.columns import Bytes
 from .bitmaps import FEED, KINDS, Bits, Page, characters, next_of, stripped
+from .hashing import hash_bytes
 from .ngrams import Classes, find, table_for
-from .words import hash_bytes
 
 RUNS, EACH, NOT_BLANK, STRIPPED = range(4)
 

@@ -83,3 +83,13 @@ def entry(code: np.uint32, index: Index, entries: Entries) -> np.int32:
     """The table's entry of a code point."""
     found: np.int32 = entries[np.uint32(index[code >> np.uint32(7)]) * np.uint32(128) + (code & np.uint32(127))]
     return found
+
+
+@lean
+def character(text: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entries) -> tuple[np.uint32, np.int32, np.uint64]:
+    """(code point, properties, bytes) of the character at text[i]."""
+    if text[i] < 0x80:
+        code, length = np.uint32(text[i]), _1
+    else:
+        code, length = decode(text, i, end)
+    return code, entry(code, index, entries), length
