@@ -15,10 +15,14 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def d4a(tmp_path: Path) -> Command:
-    """`d4a("curate", recipe, …)` in the test's folder; the exit code must be `code`."""
+    """`d4a("curate", recipe, …)` in the test's folder; the exit code must be `code`.
+
+    In one process but where a test says `--workers`: to start workers takes longer than to curate what a test makes.
+    """
 
     def run(*arguments: object, code: int = 0, env: dict[str, str] | None = None, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "d4a.curator", *map(str, arguments)]
+        alone = ["--workers", "1"] if arguments[0] == "curate" and "--workers" not in arguments else []
+        command = [sys.executable, "-m", "d4a.curator", *map(str, arguments), *alone]
         done = subprocess.run(
             command, capture_output=True, text=True, cwd=cwd, env={**os.environ, "COLUMNS": "160", **(env or {})}, timeout=300
         )

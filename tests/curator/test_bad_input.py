@@ -103,7 +103,9 @@ def test_a_permission_given_later_is_noticed(tmp_path: Path, folder: Path) -> No
     recipe = write_recipe(tmp_path / "r.yaml", folder, tmp_path / "a")
     for mode, reasons in ((0, {None, "permission_denied"}), (0o600, {None})):
         (folder / "a.txt").chmod(mode)
-        subprocess.run([*plain, sys.executable, "-m", "d4a.curator", "curate", str(recipe)], check=True, capture_output=True)
+        subprocess.run(
+            [*plain, sys.executable, "-m", "d4a.curator", "curate", str(recipe), "--workers", "1"], check=True, capture_output=True
+        )
         assert {row["reason"] for row in ledger(tmp_path / "a")} == reasons
 
 
@@ -184,9 +186,8 @@ def test_damaged_state_is_noticed_and_made_again(tmp_path: Path, d4a) -> None:
         shutil.rmtree(tmp_path / "a", ignore_errors=True)
         shutil.copytree(tmp_path / "whole", tmp_path / "a")
         flip_a_byte(sorted((tmp_path / "a/.d4a").rglob(f"{kind}*"))[0])
-        again = subprocess.run(
-            [sys.executable, "-m", "d4a.curator", "curate", str(recipe), "--set", "output.seed=3"], capture_output=True, text=True
-        )
+        command = [sys.executable, "-m", "d4a.curator", "curate", str(recipe), "--set", "output.seed=3", "--workers", "1"]
+        again = subprocess.run(command, capture_output=True, text=True)
         if again.returncode:
             assert "damaged since it was written" in again.stderr and "Traceback" not in again.stderr
             d4a("curate", recipe, "--set", "output.seed=3")

@@ -48,11 +48,11 @@ CHANGES: dict[str, Callable[[Path], None]] = {
 def test_a_change_in_one_place_equals_a_fresh_run(tmp_path: Path, d4a, change: str) -> None:
     write_text_inputs(tmp_path / "in", files=2, records=15)
     (tmp_path / "r.yaml").write_text(RECIPE)
-    d4a("curate", "r.yaml", "--workers", 1)
+    d4a("curate", "r.yaml")
     before = published(tmp_path / "out")
     CHANGES[change](tmp_path)
-    d4a("curate", "r.yaml", "--workers", 1)
-    d4a("curate", "r.yaml", "--workers", 1, "--out", "fresh")
+    d4a("curate", "r.yaml")
+    d4a("curate", "r.yaml", "--out", "fresh")
     assert published(tmp_path / "out") == published(tmp_path / "fresh") != before
 
 
@@ -62,7 +62,7 @@ def test_why_shows_the_texts_of_the_published_dataset(tmp_path: Path, d4a) -> No
     words = "one and the same text about a river and a bridge and a stone in the garden of the village"
     (tmp_path / "in/x.jsonl").write_text("".join(json.dumps({"id": f"[red]{i}", "text": f"{words} {i}"}) + "\n" for i in range(3)))
     (tmp_path / "r.yaml").write_text(RECIPE.replace("text.dedup.exact", "text.dedup.fuzzy, threshold: 0.5"))
-    d4a("curate", "r.yaml", "--workers", 1)
+    d4a("curate", "r.yaml")
     (tmp_path / "in/a.jsonl").write_text(json.dumps({"id": "new", "text": "something else altogether"}) + "\n")
     (tmp_path / "in/broken.jsonl").symlink_to(tmp_path / "nowhere")
     d4a("curate", "r.yaml", "--set", "max_bad_fraction=0.01", code=1)  # the new plan is written, nothing is published
@@ -74,7 +74,7 @@ def test_why_on_a_record_that_no_number_decided(tmp_path: Path, d4a) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/x.jsonl").write_text(json.dumps({"id": "a", "text": "This is plainly an English sentence, is it not?"}) + "\n")
     (tmp_path / "r.yaml").write_text(RECIPE.replace("{use: text.clean}", "{use: text.language, keep: [de]}"))
-    d4a("curate", "r.yaml", "--workers", 1)
+    d4a("curate", "r.yaml")
     assert "text.language: language_not_kept (en)" in d4a("why", "out", "a").stdout
 
 
@@ -83,7 +83,7 @@ def test_names_from_the_data_do_not_steer_the_terminal(tmp_path: Path, d4a) -> N
     rows = [{"id": "\u001b[31mred", "text": "the same words again"}, {"id": "twin", "text": "the same words again"}]
     (tmp_path / "in/x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "r.yaml").write_text(RECIPE)
-    d4a("curate", "r.yaml", "--workers", 1)
+    d4a("curate", "r.yaml")
     assert "\x1b" not in (told := d4a("why", "out", "twin").stdout) and "\\x1b[31mred" in told
     assert "\x1b[" not in d4a("why", "out", "\x1b[32mno", code=1).stderr.replace("\x1b[31m\x1b[1m", "").replace("\x1b[0m", "")
 

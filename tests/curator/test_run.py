@@ -173,7 +173,7 @@ def test_stopped_at_every_step_of_publishing(tmp_path: Path, inputs: tuple[Path,
     for left in (0, 1, 5, 20, 10_000):
         d4a("curate", recipe, "--out", rough)
         command = [sys.executable, "-c", program, str(left), "curate", str(recipe), "--out", str(rough), "--set", "output.seed=7"]
-        code = subprocess.run(command, capture_output=True, timeout=100).returncode
+        code = subprocess.run([*command, "--workers", "1"], capture_output=True, timeout=100).returncode
         assert code == (0 if left == 10_000 else 9)
         assert (rough / "dataset.json").exists() == (left == 10_000)
         d4a("curate", recipe, "--out", rough, "--set", "output.seed=7")
@@ -182,7 +182,7 @@ def test_stopped_at_every_step_of_publishing(tmp_path: Path, inputs: tuple[Path,
 
 def test_two_runs_on_one_output(tmp_path: Path, inputs: tuple[Path, int], d4a) -> None:
     recipe = write_recipe(tmp_path / "r.yaml", inputs[0], tmp_path / "a")
-    command = [sys.executable, "-m", "d4a.curator", "curate", str(recipe)]
+    command = [sys.executable, "-m", "d4a.curator", "curate", str(recipe), "--workers", "1"]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not (tmp_path / "a/.d4a/run").exists():
         time.sleep(0.01)
@@ -214,7 +214,8 @@ def test_a_source_that_changes_between_scan_and_pack(tmp_path: Path, inputs: tup
         "from d4a.curator.cli import main\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(victim), "curate", str(recipe)], capture_output=True, text=True, timeout=100)
+    command = [sys.executable, "-c", program, str(victim), "curate", str(recipe), "--workers", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 1 and "1 source files changed or vanished since the scan: part-00.jsonl" in done.stderr
     assert not (tmp_path / "a/dataset.json").exists()
     told = outcome(d4a("curate", recipe, "--json"))
