@@ -28,6 +28,8 @@ from .store import Folder
 
 # small enough that a shard, whose records lie in all blocks of a corpus, unpacks few records in vain
 BLOCK_BYTES = 64 << 10
+# of a row group at least: a small one costs more to write, and later to read, than what is in it
+GROUP_ROWS = 1 << 14
 MEMBER = "member:"  # prefix of the size columns, one a member suffix; no label holds a colon
 _Measured = dict[str, tuple[Ints, pa.Array]]  # column -> rows of the batch that have it, and their values
 # what evidence says about a record beside measured values; from `digest` on null for refused records
@@ -76,6 +78,7 @@ class EvidenceWriter:
         self._stores = flow.modality.stored and (round_index == 0 or any(isinstance(s, Transform) for s in self._stages))
         self._schema = evidence_schema(flow, round_index)
         self._file = pq.ParquetWriter(unit.file("evidence", ".parquet"), self._schema, compression="zstd")
+        self._waiting: list[pa.RecordBatch] = []
         self._payload = _Blocks(unit.file("payload", ".arrow"), flow.modality.columns) if self._stores else None
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self.records = 0
@@ -122,10 +125,17 @@ class EvidenceWriter:
         for name, (rows, values) in measured.items():
             columns[name] = _spread(values, rows, batch.num_rows)
         arrays = [columns.get(f.name, pa.nulls(batch.num_rows, f.type)).cast(f.type) for f in self._schema]
-        self._file.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+        self._waiting.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+        if sum(one.num_rows for one in self._waiting) >= GROUP_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._file.write_table(pa.Table.from_batches(self._waiting, self._schema))
+        self._waiting = []
 
     def close(self) -> dict[str, Any]:
         """Finish the files; returns the manifest."""
+        self._flush()
         self._file.close()
         if self._payload is not None:
             self._payload.close()
@@ -201,25 +211,26 @@ class _Blocks:
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._schema = schema
-        # one thread, as everywhere in a worker; buffers of such a size are not worth a second one anyway
-        options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
-        self._file = pa.ipc.new_file(str(path), schema, options=options)
-        self._block = 0
+        self._sink = pa.BufferedOutputStream(pa.OSFile(str(path), "wb"), 4 * BLOCK_BYTES)  # else every column is a write of its own
+        options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)  # a worker computes on one core
+        self._file = pa.ipc.new_file(self._sink, schema, options=options)
+        self._blocks = 0
 
     def add(self, batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
         """Append records; returns the block and the slot in it of each. A block ends with the batch, so that nothing is copied."""
         stored = batch.select(self._schema.names)
-        blocks, slots = np.empty(batch.num_rows, np.int32), np.empty(batch.num_rows, np.int32)
         ends = np.cumsum(np.sum([np.diff(buffers(column)[0]) for column in stored.columns], axis=0))
-        start = before = 0
-        while start < batch.num_rows:
-            end = min(int(np.searchsorted(ends, before + BLOCK_BYTES)) + 1, batch.num_rows)
-            self._file.write_batch(stored.slice(start, end - start))
-            blocks[start:end], slots[start:end] = self._block, np.arange(end - start)
-            self._block += 1
-            start, before = end, int(ends[end - 1])
-        return pa.array(blocks), pa.array(slots)
+        starts = [0]
+        while starts[-1] < batch.num_rows:
+            before = ends[starts[-1] - 1] if starts[-1] else 0
+            starts.append(min(int(np.searchsorted(ends, before + BLOCK_BYTES)) + 1, batch.num_rows))
+            self._file.write_batch(stored.slice(starts[-2], starts[-1] - starts[-2]))
+        block = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
+        slots = np.arange(batch.num_rows, dtype=np.int32) - np.array(starts, np.int32)[block]
+        self._blocks += len(starts) - 1
+        return pa.array(block + np.int32(self._blocks - len(starts) + 1)), pa.array(slots)
 
     def close(self) -> None:
         """Write the footer."""
         self._file.close()
+        self._sink.close()

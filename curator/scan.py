@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -197,11 +198,11 @@ def _line_starts(flow: FlowPlan, part: Partition) -> dict[str, int]:
 
 def _line_feeds(path: Path, start: int, end: int) -> int:
     """Line feeds in a range of a file."""
-    count, piece = 0, bytearray(_PIECE_BYTES)
-    with path.open("rb", buffering=0) as file:
+    count, piece = 0, np.empty(_PIECE_BYTES, np.uint8)
+    with FileIO(path) as file:
         file.seek(start)
-        while start < end and (size := file.readinto(piece)):  # type: ignore[attr-defined]
-            count += piece.count(b"\n", 0, min(size, end - start))
+        while start < end and (size := file.readinto(piece.data)):
+            count += int(np.count_nonzero(piece[: min(size, end - start)] == ord("\n")))
             start += size
     return count
 
