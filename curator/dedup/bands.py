@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..backends.cpu import kernel, read_only
-from ..stage import Bools, Ints
+from ..stage import Bools, Floats, Ints
 
 Keys = npt.NDArray[np.uint64]
 Signatures = npt.NDArray[np.uint32]
@@ -91,6 +91,13 @@ def candidate_pairs(keys: Keys, max_candidates: int) -> Iterator[Candidates]:
             first, capped = last, 0
 
 
+def estimate(signatures: Signatures, a: Ints, b: Ints) -> Floats:
+    """(p,) float64: share of equal values in rows a[k] and b[k] of (n, values) signatures."""
+    out = np.empty(len(a), np.float64)
+    _estimate(read_only(signatures), a, b, out)
+    return out
+
+
 def depths(sorted_keys: npt.NDArray[Any]) -> Ints:
     """(n,) int64: how many equal values stand before each value of a sorted array."""
     place = np.arange(len(sorted_keys), dtype=np.int64)
@@ -108,6 +115,15 @@ def _band_keys(signatures: Signatures, order: Ints, rows: int, keys: Keys) -> No
                 state = (state ^ value) * _MIX
                 state ^= state >> np.uint64(29)
             keys[k, band] = state
+
+
+@kernel
+def _estimate(signatures: Signatures, a: Ints, b: Ints, out: Floats) -> None:
+    for k in range(a.size):
+        equal = 0
+        for j in range(signatures.shape[1]):
+            equal += signatures[a[k], j] == signatures[b[k], j]
+        out[k] = equal / signatures.shape[1]
 
 
 @kernel

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...curator.backends.cpu import kernel, part, read_only
+from ...curator.backends.cpu import kernel, part
 from ...curator.columns import Offsets
 from ...curator.stage import Floats, Ints
 from .tokens import Hashes, Tokens
@@ -79,13 +79,6 @@ def shingle_sets(tokens: Tokens, ngram: int) -> ShingleSets:
         hashes[start:end].sort()  # NumPy sorts several times faster than Numba
     _drop_repeats(hashes, offsets)
     return ShingleSets(hashes[: offsets[-1]], offsets)
-
-
-def estimate(rows: Signatures, a: Ints, b: Ints) -> Floats:
-    """(p,) float64: share of equal values in rows a[k] and b[k] of `rows`."""
-    out = np.empty(len(a), np.float64)
-    _estimate(read_only(rows), a, b, out)
-    return out
 
 
 def jaccard(sets: ShingleSets, a: Ints, b: Ints) -> Floats:
@@ -198,15 +191,6 @@ def _drop_repeats(hashes: Hashes, offsets: Offsets) -> None:
                 count += 1
         offsets[d + 1] = count
         start = end
-
-
-@kernel
-def _estimate(rows: Signatures, a: Ints, b: Ints, out: Floats) -> None:
-    for k in range(a.size):
-        equal = 0
-        for j in range(BINS):
-            equal += rows[a[k], j] == rows[b[k], j]
-        out[k] = equal / BINS
 
 
 @kernel

@@ -8,16 +8,17 @@ in the length.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 from pydantic import model_validator
 
-from ...curator.columns import fixed_column, fixed_rows
-from ...curator.dedup.bands import band_keys, candidate_pairs, choose_bands, depths, probability
-from ...curator.stage import Columns, Dedup, Entered, Floats, Ints, Options, Pairs, Value, judge, measure, search
-from .fss import BINS, Signatures, estimate, signatures
+from ...curator.columns import fixed_column
+from ...curator.dedup.bands import choose_bands, probability
+from ...curator.dedup.near import Search, near_pairs
+from ...curator.stage import Columns, Dedup, Entered, Ints, Options, Pairs, Value, judge, measure, search
+from .fss import BINS, signatures
 from .tokens import tokenise
 from .verify import exact_similarity
 
@@ -54,14 +55,6 @@ class FuzzyOptions(Options):
         if self.bands is not None and self.rows is not None and self.bands * self.rows > BINS:
             raise ValueError(f"{self.bands} bands x {self.rows} rows need {self.bands * self.rows} values, a signature has {BINS}")
         return self
-
-
-class _Links(NamedTuple):
-    """Pairs of records, numbered by preference; a < b."""
-
-    a: Ints
-    b: Ints
-    similarity: Floats
 
 
 class FuzzyText(Dedup):
@@ -124,79 +117,8 @@ class FuzzyText(Dedup):
 
     def pairs(self, entered: Entered) -> Pairs:
         """Every pair that shares a band and whose shingle sets are at least as similar as the floor of `search_key`."""
-        order = self.preference(entered)
-        sketches = fixed_rows(entered.column("signature"), np.dtype("<u4"), (BINS,))
-        copies = _group_copies(entered.column("fingerprint").to_numpy()[order], sketches, order)
-        links, notes = self._search(entered, order, sketches, np.flatnonzero(copies.first == np.arange(len(order))))
-        links = _with_copies(links, copies, self.options.max_candidates)
-        return Pairs(order[links.a], order[links.b], links.similarity, notes)
-
-    def _search(self, entered: Entered, order: Ints, sketches: Signatures, wanted: Ints) -> tuple[_Links, dict[str, int]]:
-        """Verified links among the `wanted` records (ranks in `order`, ascending)."""
         key = self.search_key()
-        floor = key["floor"]
-        near = floor - 3 * np.sqrt(floor * (1 - floor) / BINS)  # three standard errors of an estimate at the floor
-        keys = band_keys(sketches, order[wanted], key["bands"], key["rows"])
-        kept: list[tuple[Ints, Ints]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
-        notes = {"candidate_pairs": 0, "verified_pairs": 0, "capped_bands": 0}
-        for found in candidate_pairs(keys, self.options.max_candidates):
-            a, b = wanted[found.a], wanted[found.b]
-            close = estimate(sketches, order[a], order[b]) >= near
-            kept.append((a[close], b[close]))
-            notes["candidate_pairs"] += len(a)
-            notes["capped_bands"] += found.capped
-        a, b = (np.concatenate(side) for side in zip(*kept, strict=True))
-        similarity = exact_similarity(entered, order[a], order[b], self.options.ngram)
-        notes["verified_pairs"] = len(a)
-        enough = similarity >= floor
-        return _Links(a[enough], b[enough], similarity[enough]), notes
-
-
-class _Copies(NamedTuple):
-    """Records of equal token lists, numbered by preference.
-
-    first   (n,) int64   the most preferred record of the same token list; itself where there is no other
-    second  (n,) int64   the next one
-    """
-
-    first: Ints
-    second: Ints
-
-
-def _group_copies(fingerprints: Ints, sketches: Signatures, order: Ints) -> _Copies:
-    """Records of equal fingerprint and equal signature: 64 bits alone would collide in a large corpus."""
-    n = len(order)
-    by_value = np.argsort(fingerprints, kind="stable")
-    place = np.arange(n)
-    head = place - depths(fingerprints[by_value])
-    first, second = np.empty(n, np.int64), np.empty(n, np.int64)
-    first[by_value] = by_value[head]
-    second[by_value] = by_value[np.minimum(head + 1, n - 1)]
-    copies = np.flatnonzero(first != place)
-    collided = copies[estimate(sketches, order[copies], order[first[copies]]) < 1.0]
-    first[collided] = collided
-    return _Copies(first, second)
-
-
-def _with_copies(links: _Links, copies: _Copies, most: int) -> _Links:
-    """Links for the copies too: similarity 1 to the first two of their kind, and what links the first to better records.
-
-    A copy inherits the `most` best of the latter. Should none of them stay and the first go all the same, the
-    second stands in for it, so that of equal token lists one at most is kept.
-    """
-    n = len(copies.first)
-    copy = np.flatnonzero(copies.first != np.arange(n))
-    if not len(copy):
-        return links
-    first, second = copies.first[copy], copies.second[copy]
-    later = (second < copy) & (copies.first[second] == first)
-    by = np.lexsort((links.a, links.b))
-    by = by[depths(links.b[by]) < most]
-    starts = np.searchsorted(links.b[by], first)
-    counts = np.searchsorted(links.b[by], first, "right") - starts
-    into = np.repeat(starts, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    inherited = by[into]
-    a = np.concatenate([links.a, first, second[later], links.a[inherited]])
-    b = np.concatenate([links.b, copy, copy[later], np.repeat(copy, counts)])
-    ones = np.ones(len(copy) + int(later.sum()))
-    return _Links(a, b, np.concatenate([links.similarity, ones, links.similarity[inherited]]))
+        search = Search(key["bands"], key["rows"], key["floor"], key["max_candidates"])
+        return near_pairs(
+            entered, self.preference(entered), "<u4", search, lambda a, b: exact_similarity(entered, a, b, self.options.ngram)
+        )

@@ -6,7 +6,8 @@ import random
 import numpy as np
 import pyarrow as pa
 import pytest
-from d4a.modalities.text.fss import BINS, estimate, jaccard, shingle_sets, signatures
+from d4a.curator.dedup.bands import estimate
+from d4a.modalities.text.fss import BINS, jaccard, shingle_sets, signatures
 from d4a.modalities.text.tokens import Tokens, tokenise
 
 MASK = 2**64 - 1
