@@ -93,7 +93,7 @@ def _longest(offsets: Offsets) -> int:
 
 
 @part
-def _shingle(hashes: Hashes, fingerprint: np.uint64, ngram: int, out: Hashes) -> int:
+def shingle(hashes: Hashes, fingerprint: np.uint64, ngram: int, out: Hashes) -> int:
     """Write the shingles of one document's tokens; returns their number, at least one."""
     if hashes.size < ngram or hashes.size == 0:
         out[0] = fingerprint
@@ -116,7 +116,7 @@ def _shingle(hashes: Hashes, fingerprint: np.uint64, ngram: int, out: Hashes) ->
 def _signatures(hashes: Hashes, offsets: Offsets, fingerprints: Hashes, ngram: int, shingles: Hashes, out: Signatures) -> None:
     bins = np.empty(BINS, np.uint64)
     for d in range(fingerprints.size):
-        count = _shingle(hashes[offsets[d] : offsets[d + 1]], fingerprints[d], ngram, shingles)
+        count = shingle(hashes[offsets[d] : offsets[d + 1]], fingerprints[d], ngram, shingles)
         _sketch(shingles[:count], bins)
         for b in range(BINS):
             out[d, b] = np.uint32(bins[b] & _VALUE)
@@ -176,7 +176,7 @@ def _throw(shingles: Hashes, r: np.uint64, bins: Hashes) -> None:
 @kernel
 def _shingle_lists(hashes: Hashes, offsets: Offsets, fingerprints: Hashes, ngram: int, out: Hashes, bounds: Offsets) -> None:
     for d in range(fingerprints.size):
-        bounds[d + 1] = bounds[d] + _shingle(hashes[offsets[d] : offsets[d + 1]], fingerprints[d], ngram, out[bounds[d] :])
+        bounds[d + 1] = bounds[d] + shingle(hashes[offsets[d] : offsets[d + 1]], fingerprints[d], ngram, out[bounds[d] :])
 
 
 @kernel
