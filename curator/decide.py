@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .dedup.keepers import choose_keepers
+from .dedup.preference import named_values
 from .evidence import Evidence, View
 from .plan import FlowPlan, PlannedStage, code_key
 from .stage import Bools, Dedup, Ints, Judging, Pairs, Stage
@@ -53,6 +54,7 @@ class Verdicts:
         self.threshold = np.full(size, np.nan)
         self.twin = np.full(size, -1, np.int64)
         self.similarity = np.full(size, np.nan)
+        self.clusters: dict[str, Ints] = {}  # see read_clusters; of this round
 
     @classmethod
     def of_table(cls, table: pa.Table) -> Verdicts:
@@ -111,6 +113,8 @@ def decide_round(store: Store, evidence: Evidence, round_index: int, key: str, b
         stages.append(_decide_stage(store, evidence, round_index, planned, verdicts, fence))
     with Folder(folder, fence) as unit:
         pq.write_table(verdicts.table(), unit.file("verdicts", ".parquet"), compression="zstd")
+        if verdicts.clusters:
+            pq.write_table(pa.table(verdicts.clusters), unit.file("clusters", ".parquet"), compression="zstd")
         unit.manifest = {"stages": stages, "records": evidence.size, "kept": int(verdicts.kept.sum())}
     return {**unit.manifest, "reused": False}
 
@@ -155,10 +159,10 @@ def _decide_stage(
     result = {**refused, "notes": _totals(evidence, round_index, planned.label, stage, alive)}
     if planned.mode == "judge" and isinstance(stage, Judging):
         _judge(evidence, round_index, planned.label, stage, alive, verdicts, result)
-    elif planned.mode == "judge" and isinstance(stage, Dedup):
+    elif planned.mode != "annotate" and isinstance(stage, Dedup):
         view = View(evidence, round_index, planned.label, alive)
         pairs = _search(store, evidence, round_index, planned, stage, view, fence)
-        _keep(stage, view, pairs, planned.label, verdicts, result)
+        _keep(stage, view, pairs, planned, verdicts, result)
     result["kept"] = int(verdicts.kept.sum())
     return result
 
@@ -195,7 +199,9 @@ def _search(
 ) -> Pairs:
     """The verified pairs of a Dedup: found once for the same evidence, entering records and search options."""
     entering = hashlib.sha256(np.ascontiguousarray(view.indices).data).hexdigest()
-    key = digest("match", planned.fingerprint(), stage.search_key(), code_key(), evidence.identity(round_index), entering)
+    key = digest(
+        "match", planned.fingerprint(), stage.search_key(), _ranking(stage, view), code_key(), evidence.identity(round_index), entering
+    )
     folder = store.unit("match", evidence.flow.name, key)
     manifest = committed(folder)
     if manifest is None:
@@ -210,20 +216,49 @@ def _search(
     return Pairs(a, b, similarity, manifest["notes"])
 
 
-def _keep(stage: Dedup, view: View, pairs: Pairs, label: str, verdicts: Verdicts, result: dict[str, Any]) -> None:
-    kept = choose_keepers(pairs.a, pairs.b, pairs.similarity, stage.preference(view), stage.threshold)
+def _ranking(stage: Dedup, view: View) -> str:
+    """Digest of the order of preference, where values of other stages decide it: their evidence is not this round's alone."""
+    keep = getattr(stage.options, "keep", None)
+    if keep is None or not named_values(keep):
+        return ""
+    return hashlib.sha256(np.ascontiguousarray(stage.preference(view)).data).hexdigest()
+
+
+def _keep(stage: Dedup, view: View, pairs: Pairs, planned: PlannedStage, verdicts: Verdicts, result: dict[str, Any]) -> None:
+    a, b, similarity = pairs.a, pairs.b, pairs.similarity
+    if getattr(stage.options, "only_across_sources", False):
+        sources = view.column("source_index").to_numpy()
+        across = sources[a] != sources[b]
+        a, b, similarity = a[across], b[across], similarity[across]
+    kept = choose_keepers(a, b, similarity, stage.preference(view), stage.threshold)
     out = np.flatnonzero(kept.twin >= 0)
+    clusters = np.full(len(verdicts.kept), -1, np.int64)
+    clusters[view.indices] = view.indices[np.where(kept.twin >= 0, kept.twin, np.arange(view.size))]
+    verdicts.clusters[planned.label] = clusters
+    result["notes"] = {**result["notes"], **pairs.notes}
+    if planned.mode == "tag":
+        result["notes"] |= {"clusters": len(np.unique(kept.twin[out])), "records that would be dropped": len(out)}
+        return
     where = view.indices[out]
-    similarity = kept.similarity[out]
     verdicts.drop(
         where,
-        label,
+        planned.label,
         [stage.reason] * len(where),
-        value=similarity,
+        value=kept.similarity[out],
         threshold=np.full(len(where), stage.threshold),
         twin=view.indices[kept.twin[out]],
-        similarity=similarity,
+        similarity=kept.similarity[out],
     )
     if len(where):
         result["reasons"] = _add(result["reasons"], {stage.reason: len(where)})
-    result["notes"] = {**result["notes"], **pairs.notes}
+
+
+def read_clusters(store: Store, flow: FlowPlan, key: str) -> dict[str, Ints]:
+    """The clusters of a committed round: label of a Dedup -> (n,) int64, the record that stands for each one; -1 where it did not enter."""
+    folder = store.unit("decide", flow.name, key)
+    manifest = committed(folder)
+    assert manifest is not None, key
+    if "clusters" not in manifest["files"]:
+        return {}
+    table = pq.read_table(checked(data_file(folder, manifest, "clusters")))
+    return {name: table.column(name).to_numpy() for name in table.column_names}

@@ -116,6 +116,12 @@ class Evidence:
         return _whole(pieces)
 
     @cached_property
+    def source_indices(self) -> Ints:
+        """(n,) int64: which source of the flow a record comes from."""
+        sources = np.array([part.entries[0].source for part in self.flow.partitions], np.int64)
+        return np.repeat(sources, np.diff(self.starts))
+
+    @cached_property
     def keys(self) -> pa.Array:
         """(n,) large_string, unique: the record's own id (unless empty), else its source; repeats get ~2, ~3 in input order."""
         pieces = []
@@ -271,6 +277,8 @@ class View:
         if name in ("key", "source"):
             names = self.evidence.keys if name == "key" else self.evidence.sources
             return pa.chunked_array([names.take(pa.array(self.indices))])
+        if name == "source_index":
+            return pa.chunked_array([self.evidence.source_indices[self.indices]])
         if name in ("digest", "payload_bytes"):
             return self.evidence.table(self.round_index, [name], self.indices).column(0)
         return self.evidence.table(self.round_index, [f"{self.label}.{name}"], self.indices).column(0)

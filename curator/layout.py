@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from .decide import Verdicts, read_verdicts
+from .decide import Verdicts, read_clusters, read_verdicts
 from .evidence import Evidence
 from .ledger import LEDGER, SCHEMA_VERSION, write_tables
 from .measure import MEMBER, member_suffixes
@@ -54,12 +55,15 @@ def lay_out(store: Store, evidence: Evidence, decided: list[str], output: Output
     entered = [np.arange(evidence.size), *(np.flatnonzero(read_verdicts(store, evidence.flow, k).kept) for k in decided[:-1])]
     verdicts = read_verdicts(store, evidence.flow, decided[-1])
     kept = np.flatnonzero(verdicts.kept).astype(np.int64)
-    packing = _Packing(evidence, kept, output, _values(evidence, entered, kept, sketch=False).drop_columns(["id", "key"]))
+    clusters = [found for k in decided for found in _clusters(evidence, read_clusters(store, evidence.flow, k))]
+    tagged = [one for one in clusters if one.tagged]
+    scores = _with_clusters(_values(evidence, entered, kept, sketch=False), tagged, kept)
+    packing = _Packing(evidence, kept, output, scores.drop_columns(["id", "key"]), tagged)
     with Folder(folder, fence) as unit:
         pq.write_table(packing.table(), unit.file("pack", ".parquet"), compression="zstd", row_group_size=16_384)
         tables = {
             "ledger": _ledger(evidence, entered, verdicts, kept, packing),
-            "scores": _values(evidence, entered, np.arange(evidence.size), sketch=False),
+            "scores": _with_clusters(_values(evidence, entered, np.arange(evidence.size), sketch=False), clusters),
             "sketches": _values(evidence, entered, kept, sketch=True),
         }
         counts = {name: write_tables(table, _paths(unit, name)) for name, table in tables.items() if len(table.column_names) > 2}
@@ -99,7 +103,7 @@ def keyed_hashes(purpose: str, seed: int, *columns: list[Any]) -> np.ndarray[Any
 class _Packing:
     """The kept records of a flow: split, order, shard of each, and what Pack needs to write them."""
 
-    def __init__(self, evidence: Evidence, kept: Ints, output: Output, scores: pa.Table) -> None:
+    def __init__(self, evidence: Evidence, kept: Ints, output: Output, scores: pa.Table, tagged: list[_Clusters]) -> None:
         self._evidence, self._kept, self._output, self.scores = evidence, kept, output, scores
         flow = evidence.flow
         self._last = len(flow.rounds) - 1
@@ -109,13 +113,13 @@ class _Packing:
         self._round = latest_text_round(flow, self._last) if flow.modality.stored else 0
         digests = evidence.table(self._round, ["digest", "rest"], kept)
         self.digests, self.rests = (digests.column(name).combine_chunks() for name in ("digest", "rest"))
-        self.heads = self._heads()
+        self.heads = self._heads(tagged)
         self.sizes = self._sizes()
         self.splits = self._draw()
         self.order, self.shard = self._arrange()
 
-    def _heads(self) -> list[bytes]:
-        """The beginning of every sample's .json member: key, source and the packed values."""
+    def _heads(self, tagged: list[_Clusters]) -> list[bytes]:
+        """The beginning of every sample's .json member: key, source, the packed values and the clusters of stages that tag."""
         rows: list[dict[str, Any]] = [{"key": key, "source": source} for key, source in zip(self.keys, self.sources, strict=True)]
         for index, label, value in _all_values(self._evidence):
             if not value.packed:
@@ -125,6 +129,9 @@ class _Packing:
                 if cell is not None:
                     name = value.packed if value.packed not in row else f"{label}.{value.packed}"
                     row[name] = orjson.Fragment(cell) if value.json else cell
+        for one in tagged:
+            for row, *cells in zip(rows, *(column.to_pylist() for column in one.columns(self._kept).values()), strict=True):
+                row.update({name: cell for name, cell in zip(one.names, cells, strict=True) if cell is not None})
         return [orjson.dumps(row) for row in rows]
 
     def _sizes(self) -> dict[str, Ints]:
@@ -227,6 +234,49 @@ def _all_values(evidence: Evidence) -> Iterator[tuple[int, str, Value]]:
         for planned in one.stages:
             for value in planned.make().values:
                 yield index, planned.label, value
+
+
+@dataclass(frozen=True)
+class _Clusters:
+    """What a Dedup found to be alike, of all records of a flow.
+
+    stands  (n,) int64   the record that stands for each one; -1 for records that did not reach the stage
+    tagged  whether duplicates stay and the samples say their cluster
+    """
+
+    label: str
+    tagged: bool
+    stands: Ints
+    keys: pa.Array
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Of the two columns."""
+        return f"{self.label}.cluster", f"{self.label}.cluster_size"
+
+    def columns(self, indices: Ints | None = None) -> dict[str, pa.Array]:
+        """Key of the record that stands for the cluster, null where it is alone in it; number of its records."""
+        entered = self.stands >= 0
+        sizes = np.bincount(self.stands[entered], minlength=len(self.stands))[self.stands]
+        stands = self.stands
+        if indices is not None:
+            entered, sizes, stands = entered[indices], sizes[indices], stands[indices]
+        named = self.keys.take(pa.array(stands, mask=~(entered & (sizes > 1))))
+        return dict(zip(self.names, (named.cast(pa.string()), pa.array(sizes, pa.int64(), mask=~entered)), strict=True))
+
+
+def _clusters(evidence: Evidence, found: dict[str, Ints]) -> Iterator[_Clusters]:
+    modes = {planned.label: planned.mode for one in evidence.flow.rounds for planned in one.stages}
+    for label, stands in found.items():
+        yield _Clusters(label, modes[label] == "tag", stands, evidence.keys)
+
+
+def _with_clusters(table: pa.Table, clusters: list[_Clusters], indices: Ints | None = None) -> pa.Table:
+    docs = ("key of the record that stands for its cluster; null: alone in it", "records of its cluster, itself included")
+    for one in clusters:
+        for (name, column), doc in zip(one.columns(indices).items(), docs, strict=True):
+            table = table.append_column(pa.field(name, column.type, metadata={"doc": doc}), column)
+    return table
 
 
 # -------------------------------------------------------------------------------------------------- tables

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
 
+from .dedup.preference import lacking
 from .errors import D4AError, UsageError
 from .recipe import Flow, Recipe, StageSpec
 from .sources import Partition, list_sources, partition
@@ -189,6 +192,7 @@ def make_plan(recipe: Recipe, recipe_digest: str, machine: Machine, out: Path, l
         rounds = tuple(_rounds(flow.stages, kind, machine))
         for one in rounds:
             _check_needs(one, kind)
+        _check_keepers(rounds)
         listing = list_sources(flow, kind, Path(out).absolute())
         flows.append(FlowPlan(name, flow, rounds, tuple(partition(listing, flow, kind)), dict(sorted(listing.skipped.items()))))
     return Plan(recipe, recipe_digest, machine, tuple(flows), limit)
@@ -203,8 +207,10 @@ def check_recipe(recipe: Recipe) -> None:
         kind = _modality(name)
         _check_sources(flow, kind)
         specs = [spec for spec in flow.stages if stage_class(spec.use).cost != "model"]
-        for one in _rounds(specs, kind, Machine()):
+        rounds = _rounds(specs, kind, Machine())
+        for one in rounds:
             _check_needs(one, kind)
+        _check_keepers(rounds)
 
 
 def _modality(name: str) -> Modality:
@@ -257,6 +263,19 @@ def _check_needs(one: Round, kind: Modality) -> None:
         if isinstance(stage, Transform):
             transforms.append(stage)
             known |= {value.name for value in stage.values}
+
+
+def _check_keepers(rounds: Sequence[Round]) -> None:
+    """Numbers that a Dedup prefers by must be measured by a stage before it."""
+    measured: list[str] = []
+    for planned in (stage for one in rounds for stage in one.stages):
+        stage = planned.make()
+        keep = getattr(stage.options, "keep", None)
+        for name in lacking(keep, measured) if keep is not None else []:
+            near = difflib.get_close_matches(name, measured, 1)
+            known = f"did you mean {near[0]}?" if near else f"measured before it: {', '.join(measured) or 'nothing'}"
+            raise UsageError(f"{planned.label} prefers by {name}, which no stage before it measures as a number", hint=known)
+        measured += [f"{planned.label}.{v.name}" for v in stage.values if pa.types.is_integer(v.type) or pa.types.is_floating(v.type)]
 
 
 def _giver(kind: Modality, column: str, known: set[str]) -> str:

@@ -62,8 +62,10 @@ class StageSpec(Schema):
 
     use: str = Field(description="Stage name, see `d4a stages`.")
     label: str = Field(description="Name in ledger and report: `as`, or the stage name.")
-    mode: Literal["judge", "annotate"] = Field(
-        "judge", description="`annotate` measures without judging; what a Transform cannot handle is still refused."
+    mode: Literal["judge", "annotate", "tag"] = Field(
+        "judge",
+        description="`annotate` measures without judging; what a Transform cannot handle is still refused. `tag`, for dedup stages:"
+        " duplicates stay, and scores and samples say which cluster each record is in and how large that is.",
     )
     options: dict[str, Any] = Field(default_factory=dict)
 

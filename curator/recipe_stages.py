@@ -15,7 +15,7 @@ from . import complaints, wording
 from .errors import D4AError, Problem
 from .positions import Node
 from .recipe import Flow, Recipe, StageSpec
-from .stage import Stage, stage_class, stage_names
+from .stage import Dedup, Stage, stage_class, stage_names
 
 FLOWS = [name for name, info in Recipe.model_fields.items() if Flow in get_args(info.annotation)]
 STAGE_KEYS = ("use", "as", "mode")
@@ -49,7 +49,7 @@ def _stage(node: Node, flow: str, address: str, problems: list[Problem]) -> Stag
     kind = _kind(use, flow, problems) if use is not None else None
     if use is None:
         return None
-    label, mode = _label(node, address, problems), _mode(node, address, problems)
+    label, mode = _label(node, address, problems), _mode(node, address, kind, problems)
     options = _options(node, label, kind, problems) if kind is not None else None
     return StageSpec(use=str(use.value), label=label, mode=mode, options=options or {}) if len(problems) == before else None
 
@@ -127,7 +127,7 @@ def _label(node: Node, address: str, problems: list[Problem]) -> str:
     return label_of(node) or address
 
 
-def _mode(node: Node, address: str, problems: list[Problem]) -> Any:
+def _mode(node: Node, address: str, kind: type[Stage] | None, problems: list[Problem]) -> Any:
     given, info = node.child("mode"), StageSpec.model_fields["mode"]
     if given is None:
         return info.default
@@ -135,6 +135,9 @@ def _mode(node: Node, address: str, problems: list[Problem]) -> Any:
     if given.value not in modes:
         what = f"`{label_of(node) or address}.mode` must be {wording.type_words(info.annotation)}, not {complaints.shown(given)}"
         problems.append(given.at.problem(what, wording.did_you_mean(str(given.value), modes) or complaints.described(info)))
+    elif given.value == "tag" and kind is not None and not issubclass(kind, Dedup):
+        what = f"`{label_of(node) or address}` finds no duplicates, so there is nothing to tag"
+        problems.append(given.at.problem(what, "mode: annotate measures without dropping"))
     return given.value
 
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from .dedup.preference import KEEP_DOC, Keep, order_by
 from .errors import D4AError
 from .recipe import Source
 
@@ -91,6 +92,15 @@ def judge(default: Any, description: str, **limits: Any) -> Any:
 def search(default: Any, description: str, **limits: Any) -> Any:
     """An option of a Dedup that changes which pairs are looked at: no new scan, but a new pair search."""
     return Field(default, description=description, json_schema_extra={"d4a": "search"}, **limits)
+
+
+class DedupOptions(Options):
+    """What every Dedup lets its user choose."""
+
+    keep: Keep | None = search(None, KEEP_DOC + " null: texts by `longest`, images by [largest, longest].")
+    only_across_sources: bool = judge(
+        False, "Only records of different sources of the recipe are duplicates of each other, as in Zyda-2; within a source all stay."
+    )
 
 
 # ---------------------------------------------------------------------------------------- measurements
@@ -310,7 +320,7 @@ class Entered(Protocol):
         ...
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """One of the stage's own values (unprefixed), or `digest` (16 bytes), `payload_bytes` int64, `source`, `key`."""
+        """One of the stage's own values (unprefixed), or `digest` (16 bytes), `payload_bytes`, `source_index` (int64), `source`, `key`."""
         ...
 
     def foreign(self, name: str) -> pa.ChunkedArray | None:
@@ -326,6 +336,7 @@ class Dedup(Stage):
     """Matches records with each other: a sketch in the scan, pairs and keepers in the decision."""
 
     reason: ClassVar[str] = "duplicate"
+    Options: ClassVar[type[Options]] = DedupOptions
 
     @abstractmethod
     def sketch(self, batch: pa.RecordBatch) -> Columns:
@@ -341,9 +352,9 @@ class Dedup(Stage):
         """Pairs at or above this similarity are duplicates."""
 
     def preference(self, entered: Entered) -> Ints:
-        """(n,) int64: the records' indices, the most preferred first; default: larger payload, then input order."""
-        size = entered.column("payload_bytes").to_numpy()
-        return np.lexsort((np.arange(entered.size), -size)).astype(np.int64)
+        """(n,) int64: the records' indices, the most preferred first: by the option `keep`, else larger payload, then input order."""
+        keep: Keep | None = getattr(self.options, "keep", None)
+        return order_by(entered, "longest" if keep is None else keep)
 
     def search_key(self) -> dict[str, Any]:
         """What decides which pairs are found; pairs are searched anew when it changes."""

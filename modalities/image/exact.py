@@ -14,7 +14,7 @@ from ...curator.stage import Columns, Dedup, Entered, Pairs
 
 
 class ExactImage(Dedup):
-    """Drop files whose bytes equal those of a kept file; the first in input order is kept."""
+    """Drop files whose bytes equal those of a kept file; without `keep` the first in input order is kept."""
 
     name = "image.dedup.exact"
     reason = "exact_duplicate"
@@ -29,9 +29,10 @@ class ExactImage(Dedup):
         return {}
 
     def pairs(self, entered: Entered) -> Pairs:
-        """Each file with the first of the same digest (blake2b, 16 bytes); the first is always kept, so no other pair is needed."""
-        digests = fixed_rows(entered.column("digest"), np.uint64, (2,))
+        """Each file with the most preferred one of the same digest, which is always kept, so that no other pair is needed."""
+        order = self.preference(entered)
+        digests = fixed_rows(entered.column("digest"), np.uint64, (2,))[order]
         _, first, group = np.unique(digests, axis=0, return_index=True, return_inverse=True)
-        a, b = first[group.reshape(-1)].astype(np.int64), np.arange(entered.size, dtype=np.int64)
+        a, b = order[first[group.reshape(-1)]], order
         repeats = a != b
         return Pairs(a[repeats], b[repeats], np.ones(int(repeats.sum())))

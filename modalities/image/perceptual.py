@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from ...curator.columns import fixed_column, fixed_rows
-from ...curator.stage import Columns, Dedup, Entered, Floats, Ints, Options, Pairs, Value, judge, search
+from ...curator.stage import Columns, Dedup, DedupOptions, Entered, Floats, Ints, Pairs, Value, judge, search
 from . import phash
 
 
-class PerceptualOptions(Options):
+class PerceptualOptions(DedupOptions):
     """How alike is a duplicate."""
 
     threshold: float = judge(
@@ -70,7 +70,9 @@ class Perceptual(Dedup):
         return {"thumb": fixed_column(thumbs), "contrast": pa.array(phash.contrast(thumbs)), "pixels": pa.array(width * height)}
 
     def preference(self, entered: Entered) -> Ints:
-        """Larger area first, then more bytes, then input order."""
+        """By `keep`; without it larger area first, then more bytes, then input order."""
+        if self.options.keep is not None:
+            return super().preference(entered)
         area, size = entered.column("pixels").to_numpy(), entered.column("payload_bytes").to_numpy()
         return np.lexsort((np.arange(entered.size), -size, -area)).astype(np.int64)
 

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...curator.columns import buffers, fixed_rows
-from ...curator.stage import Columns, Dedup, Entered, Options, Pairs, Value, measure
+from ...curator.stage import Columns, Dedup, DedupOptions, Entered, Options, Pairs, Value, measure
 
 _WHITE = r"[\t-\r\x{85}\p{Z}]+"
 
 
-class ExactTextOptions(Options):
+class ExactTextOptions(DedupOptions):
     """What two texts may differ in and still be equal."""
 
     ignore: Literal["nothing", "case_and_space"] = measure(

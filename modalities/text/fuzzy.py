@@ -8,7 +8,7 @@ in the length.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +17,13 @@ from pydantic import model_validator
 from ...curator.columns import fixed_column
 from ...curator.dedup.bands import choose_bands, probability
 from ...curator.dedup.near import Search, near_pairs
-from ...curator.stage import Columns, Dedup, Entered, Ints, Options, Pairs, Value, judge, measure, search
+from ...curator.stage import Columns, Dedup, DedupOptions, Entered, Options, Pairs, Value, judge, measure, search
 from .fss import BINS, signatures
 from .tokens import tokenise
 from .verify import exact_similarity
 
 
-class FuzzyOptions(Options):
+class FuzzyOptions(DedupOptions):
     """Options of text.dedup.fuzzy."""
 
     ngram: int = measure(5, "Tokens in a shingle; a text of fewer tokens equals only a text of the same tokens.", ge=1, le=64)
@@ -46,7 +46,6 @@ class FuzzyOptions(Options):
     )
     rows: int | None = search(None, f"Values in a band; bands x rows is at most {BINS}. Given together with `bands`.", ge=1, le=BINS)
     max_candidates: int = search(64, "Records that a record is compared with in one bucket of a band, the most preferred first.", ge=1)
-    keep: Literal["longest", "first"] = search("longest", "Which twin is preferred: the one with more bytes of text, or the earlier one.")
 
     @model_validator(mode="after")
     def _bands_fit(self) -> Self:
@@ -100,11 +99,8 @@ class FuzzyText(Dedup):
         bands, rows = self.banding()
         options = self.options
         floor = min(options.threshold, options.pairs_from)
-        return {"bands": bands, "rows": rows, "floor": floor, "max_candidates": options.max_candidates, "keep": options.keep}
-
-    def preference(self, entered: Entered) -> Ints:
-        """By `keep`."""
-        return np.arange(entered.size, dtype=np.int64) if self.options.keep == "first" else super().preference(entered)
+        keep = options.of_kind("search")["keep"]
+        return {"bands": bands, "rows": rows, "floor": floor, "max_candidates": options.max_candidates, "keep": keep}
 
     def sketch(self, batch: pa.RecordBatch) -> Columns:
         """Signature, fingerprint and number of tokens of each text."""
