@@ -5,27 +5,37 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from warm_command import Warm
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    process = Warm(tmp_path_factory.mktemp("warm"))
+    yield process
+    process.close()
+
+
 @pytest.fixture
-def d4a(tmp_path: Path) -> Command:
+def d4a(tmp_path: Path, warm: Warm) -> Command:
     """`d4a("curate", recipe, …)` in the test's folder; the exit code must be `code`.
 
-    In one process but where a test says `--workers`: to start workers takes longer than to curate what a test makes.
+    With an environment, or workers, the process starts from nothing; else it is forked from a warm one, and curates in one process.
     """
 
     def run(*arguments: object, code: int = 0, env: dict[str, str] | None = None, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
-        alone = ["--workers", "1"] if arguments[0] == "curate" and "--workers" not in arguments else []
-        command = [sys.executable, "-m", "d4a.curator", *map(str, arguments), *alone]
-        done = subprocess.run(
-            command, capture_output=True, text=True, cwd=cwd, env={**os.environ, "COLUMNS": "160", **(env or {})}, timeout=300
-        )
+        words = [*map(str, arguments)]
+        if env is None and "--workers" not in words:
+            done = warm.run(words + ["--workers", "1"] * (words[0] == "curate"), cwd, 300)
+        else:
+            command = [sys.executable, "-m", "d4a.curator", *words]
+            environment = {**os.environ, "COLUMNS": "160", **(env or {})}
+            done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300)
         assert done.returncode == code, f"exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
         return done

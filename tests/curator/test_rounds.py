@@ -67,10 +67,10 @@ def test_three_rounds_give_the_same_bytes_whatever_ran_before(tmp_path: Path, pi
     assert len(list((tmp_path / "a/image").glob("*/*.tar"))) > 2
     straight = published(tmp_path / "a")
     for detour in ("image.dedup.perceptual.threshold=0.99", "image.size.min_side_px=200"):
-        other = json.loads(d4a("curate", recipe, "--workers", 2, "--set", detour, "--json").stdout)["flows"][0]
+        other = json.loads(d4a("curate", recipe, "--set", detour, "--json").stdout)["flows"][0]
         assert other["kept"] != first["kept"] and other["scanned"] < first["scanned"] / 2
         assert published(tmp_path / "a") != straight
-    back = json.loads(d4a("curate", recipe, "--workers", 2, "--json").stdout)["flows"][0]
+    back = json.loads(d4a("curate", recipe, "--json").stdout)["flows"][0]
     assert back["scanned"] == 0 and published(tmp_path / "a") == straight
     d4a("curate", recipe, "--workers", 1, "--out", tmp_path / "b", env={"PYTHONHASHSEED": "7"})
     assert published(tmp_path / "b") == straight
@@ -81,7 +81,7 @@ def test_images_are_packed_byte_for_byte(tmp_path: Path, pictures: tuple[Path, i
     webdataset = pytest.importorskip("webdataset")
     recipe = tmp_path / "r.yaml"
     recipe.write_text(IMAGES.format(source=pictures[0], out=tmp_path / "a"))
-    d4a("curate", recipe, "--set", "image.dedup.semantic.mode=annotate", "--workers", 2)
+    d4a("curate", recipe, "--set", "image.dedup.semantic.mode=annotate")
     samples = list(webdataset.WebDataset(sorted(map(str, (tmp_path / "a/image").glob("*/*.tar"))), shardshuffle=False))
     assert len(samples) == sum(row["verdict"] == "kept" for row in ledger(tmp_path / "a"))
     for sample in samples:
@@ -102,7 +102,7 @@ def test_a_text_changed_after_a_dedup_is_packed_in_its_last_version(tmp_path: Pa
     with (tmp_path / "in/part-09.jsonl").open("w") as file:
         for key, gap in (("one", " "), ("two", "   ")):
             file.write(json.dumps({"id": key, "text": f"the{gap}same words"}) + "\n")
-    told = json.loads(d4a("curate", recipe, "--workers", 2, "--json").stdout)["flows"][0]
+    told = json.loads(d4a("curate", recipe, "--json").stdout)["flows"][0]
     assert [stage["label"] for stage in told["stages"]] == ["read", "text.dedup.exact", "text.clean", "again"]
     assert told["scanned"] == told["records"]  # each once, though two rounds scan most of them
     by_key = {row["key"]: row for row in ledger(tmp_path / "out")}

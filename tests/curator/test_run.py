@@ -251,7 +251,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path: Path, input
 
 def test_limit_takes_the_first_records_whatever_the_workers(tmp_path: Path, inputs: tuple[Path, int], d4a) -> None:
     recipe = write_recipe(tmp_path / "r.yaml", inputs[0], tmp_path / "a")
-    d4a("curate", recipe, "--limit", 50, "--workers", 1)
+    d4a("curate", recipe, "--limit", 50)
     d4a("curate", recipe, "--limit", 50, "--workers", 2, "--out", tmp_path / "b")
     assert len(ledger(tmp_path / "a")) == 50 and published(tmp_path / "a") == published(tmp_path / "b")
     d4a("curate", recipe)

@@ -1,0 +1,85 @@
+"""`d4a` with modules and kernels loaded once a session: each command is a process of its own, forked from one that has curated before.
+
+A command that starts from nothing takes two seconds, most of them to load what every command loads. The command is the real one, from
+`main` to the end of its process; what depends on the start of one (its environment, workers) is tested with processes that start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+
+class Warm:
+    """The process that forks; `run` is `subprocess.run` of `d4a` with captured output."""
+
+    def __init__(self, folder: Path) -> None:
+        idle = "ignore:This process (pid=:DeprecationWarning"  # Python warns of forks beside other threads: Arrow's, which wait
+        command = [sys.executable, "-W", idle, __file__, str(folder)]
+        environment = {**os.environ, "COLUMNS": "160"}
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+    def run(self, arguments: list[str], cwd: Path, timeout_s: int) -> subprocess.CompletedProcess[str]:
+        """Raises TimeoutExpired as `subprocess.run` does."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            files = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (out, err)]
+            told = {"arguments": arguments, "cwd": str(cwd), "files": files, "timeout_s": timeout_s}
+            self._process.stdin.write(json.dumps(told) + "\n")
+            self._process.stdin.flush()
+            code = int(self._process.stdout.readline())
+            if code == -signal.SIGALRM:
+                raise subprocess.TimeoutExpired(arguments, timeout_s)
+            return subprocess.CompletedProcess(arguments, code, *(Path(name).read_text() for name in files))
+
+    def close(self) -> None:
+        """End the process that forks."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def load(folder: Path) -> None:
+    """Curate something small in this process."""
+    from d4a.curator.cli import main
+    from small_corpus import write_recipe, write_text_inputs
+
+    write_text_inputs(folder / "in", files=1)
+    sys.argv = ["d4a", "curate", str(write_recipe(folder / "r.yaml", folder / "in", folder / "out")), "--workers", "1"]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
+        main()
+
+
+def fork_for_each() -> bool:
+    """Fork for each line of stdin and say how the command ended; True in the process that is to become the command."""
+    for line in iter(sys.stdin.readline, ""):
+        process = os.fork()
+        if process == 0:
+            become(json.loads(line))
+            return True
+        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+    return False
+
+
+def become(told: dict[str, object]) -> None:
+    """Folder, arguments and files of a command."""
+    for number, (name, mode) in enumerate([(os.devnull, os.O_RDONLY), *((name, os.O_WRONLY) for name in told["files"])]):
+        os.dup2(os.open(name, mode), number)
+    os.chdir(told["cwd"])
+    sys.argv = ["d4a", *told["arguments"]]
+    signal.alarm(told["timeout_s"])
+
+
+if __name__ == "__main__":
+    load(Path(sys.argv[1]))
+    if fork_for_each():
+        from d4a.curator.cli import main
+
+        main()
