@@ -84,7 +84,7 @@ def test_a_short_text_is_judged_not_refused() -> None:
 _HARD = "".join(map(chr, [*range(0x21), 0x7F, 0x85, 0xA0, 0xB4, 0x300, 0x301, 0x1161, 0x2000, 0x2028, 0x3000, 0xFB01, 0xFEFF])) + "aeÅ가ｶﾞ"
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=250)
 @given(
     texts=st.lists(st.text(alphabet=_HARD, max_size=25) | st.text(CHARACTERS, max_size=25), min_size=1, max_size=4),
     form=st.sampled_from(["NFC", "NFKC", "none"]),
@@ -136,7 +136,7 @@ DIRT = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.lists(DIRT, max_size=12).map("".join), min_size=1, max_size=4))
 def test_a_text_that_a_quick_look_passes_over_has_nothing_to_clean(texts: list[str]) -> None:
     column = pa.array(texts, pa.large_string())

@@ -133,7 +133,7 @@ SWITCHES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(texts(*PHRASES, breaks=["\n", "\n", "\n\n", "\r", "\x85", " \n", "\n "]), min_size=1, max_size=3), SWITCHES)
 def test_texts_and_values_are_those_of_the_rules_one_after_the_other(given: list[str], options: dict[str, Any]) -> None:
     check(given, **options)
@@ -157,7 +157,7 @@ LINES = [
 ]
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(st.sampled_from(LINES), max_size=6).map("\n".join), SWITCHES)
 def test_first_and_last_lines_are_those_that_are_left_before_each_rule(text: str, options: dict[str, Any]) -> None:
     check([text], **options)

@@ -129,7 +129,7 @@ PIECES = st.sampled_from([*SIGNS, *NAMES, "sub-wo.rd", "Subword", "sub", "word",
 ADDRESSES = st.lists(PIECES, max_size=9).map("".join)
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(ADDRESSES, min_size=1, max_size=4))
 def test_hosts_are_those_of_the_definition(urls: list[str]) -> None:
     found = [(row["domain"], row["malformed"]) for row in measure(opened(), *urls)]
