@@ -1,7 +1,7 @@
 """Pairs of vectors above a cosine threshold, exactly: a blocked matrix product proposes, float64 decides.
 
-Every pair is looked at, so nothing is missed and nothing depends on a seed; that is quadratic. Clustering first
-(SemDeDup) would be linear and misses pairs that fall into different clusters: not worth it below a million vectors.
+Every pair is looked at, so nothing is missed and nothing depends on a seed; that is quadratic. `clusters.py` looks at
+few pairs and proposes and decides by the same class.
 """
 
 from __future__ import annotations
@@ -35,30 +35,98 @@ class Neighbours(NamedTuple):
 def neighbours(vectors: npt.NDArray[Any], floor: float, max_pairs: int = 100_000_000) -> Neighbours:
     """All pairs of vectors with cosine >= floor.
 
-    vectors  (n, d) float16 or float32   of any length; a zero vector is like nothing
+    vectors  (n, d) float16 or float32   of any length; a zero vector is like nothing; read in blocks, a memory map will do
+
+    Costs n^2 d operations on all cores (100,000 x 512: about a minute on two), 120 MB at d = 512, and 24 bytes a pair.
+    Raises D4AError above max_pairs, before memory runs out.
+    """
+    found = Proposals(vectors, floor, max_pairs)
+    found.among(np.arange(len(vectors)))
+    return found.distinct()
+
+
+class Proposals:
+    """Collects pairs of vectors with cosine >= floor among those that it is told to compare.
 
     A tile of the product in float32 proposes pairs with a margin for its rounding; the cosine of a proposed pair
     is then computed in float64, summed in one fixed order, so that the result is the same on every machine.
-    Costs n^2 d operations on all cores (100,000 x 512: about a minute on two), 4 n d bytes and 24 bytes a pair.
-    Raises D4AError above max_pairs, before memory runs out.
+
+    vectors    (n, d) float16 or float32
+    max_pairs  D4AError is raised above so many, before memory runs out
     """
-    n, d = vectors.shape
-    unit = _unit(vectors)
-    margin = 2e-7 * (d + 8)  # float32 rounding: at most d 2^-24 for a product of unit vectors, and as much for their lengths
-    found: list[Neighbours] = []
-    total = 0
-    for top in range(0, n, _ROWS):
-        for left in range(top - top % _COLUMNS, n, _COLUMNS):
-            tile = unit[top : top + _ROWS] @ unit[left : left + _COLUMNS].T
-            rows, columns = np.divmod(np.flatnonzero(tile >= np.float32(floor - margin)), tile.shape[1])
-            a, b = rows + top, columns + left
-            pairs = _verified(vectors, a[a < b], b[a < b], floor)
-            found.append(pairs)
-            total += len(pairs.a)
-            if total > max_pairs:
-                hint = "raise the floor, or remove exact and perceptual duplicates first"
-                raise D4AError(f"more than {max_pairs:,} pairs among {n:,} vectors have a cosine >= {floor:g}", hint=hint)
-    return _sorted(found)
+
+    def __init__(self, vectors: npt.NDArray[Any], floor: float, max_pairs: int) -> None:
+        self._vectors, self._floor, self._most = vectors, floor, max_pairs
+        # float32 rounding: at most d 2^-24 for a product of unit vectors, and as much for their lengths
+        self._least = np.float32(floor - 2e-7 * (vectors.shape[1] + 8))
+        self._found: list[Neighbours] = []
+        self._count = 0
+
+    def among(self, rows: Ints) -> None:
+        """Compare every two of the vectors at `rows`, which ascend."""
+        for top in range(0, len(rows), _ROWS):
+            upper = rows[top : top + _ROWS]
+            units = unit_rows(self._vectors[upper])
+            for left in range(top, len(rows), _COLUMNS):
+                right = rows[left : left + _COLUMNS]
+                self._propose(upper, right, units @ unit_rows(self._vectors[right]).T, once=True)
+
+    def between(self, rows: Ints, others: Ints) -> None:
+        """Compare each vector at `rows` with each one at `others`; the two share none."""
+        for top in range(0, len(rows), _ROWS):
+            upper = rows[top : top + _ROWS]
+            units = unit_rows(self._vectors[upper])
+            for left in range(0, len(others), _COLUMNS):
+                right = others[left : left + _COLUMNS]
+                self._propose(upper, right, units @ unit_rows(self._vectors[right]).T, once=False)
+
+    def distinct(self) -> Neighbours:
+        """The pairs, every one once."""
+        if not self._found:
+            return Neighbours(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        a, b, similarity = (np.concatenate(parts) for parts in zip(*self._found, strict=True))
+        order = np.lexsort((b, a))
+        a, b, similarity = a[order], b[order], similarity[order]
+        new = np.ones(len(a), bool)
+        new[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
+        return Neighbours(a[new], b[new], similarity[new])
+
+    def _propose(self, rows: Ints, others: Ints, tile: npt.NDArray[np.float32], once: bool) -> None:
+        i, j = np.divmod(np.flatnonzero(tile >= self._least), tile.shape[1])
+        a, b = rows[i], others[j]
+        if once:
+            a, b = a[a < b], b[a < b]
+        pairs = self._verified(np.minimum(a, b), np.maximum(a, b))
+        self._found.append(pairs)
+        self._count += len(pairs.a)
+        if self._count <= self._most:
+            return
+        self._found = [self.distinct()]
+        self._count = len(self._found[0].a)
+        if self._count > self._most:
+            n, floor = len(self._vectors), self._floor
+            hint = "raise the floor, or remove exact and perceptual duplicates first"
+            raise D4AError(f"more than {self._most:,} pairs among {n:,} vectors have a cosine >= {floor:g}", hint=hint)
+
+    def _verified(self, a: Ints, b: Ints) -> Neighbours:
+        vectors = self._vectors
+        parts = [cosines(vectors[a[i : i + _VERIFY]], vectors[b[i : i + _VERIFY]]) for i in range(0, len(a), _VERIFY)]
+        similarity = np.concatenate(parts) if parts else np.zeros(0)
+        keep = similarity >= self._floor
+        return Neighbours(a[keep], b[keep], similarity[keep])
+
+
+def unit_rows(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """(n, d) float32: the vectors divided by their lengths; zero where they are."""
+    unit = vectors.astype(np.float32)
+    length = np.sqrt(np.einsum("ij,ij->i", unit, unit))[:, None]
+    np.divide(unit, length, out=unit, where=length > 0)
+    return unit
+
+
+def lengths(rows: Floats) -> Floats:
+    """(n,) float64: lengths of vectors, the same on every machine."""
+    return np.sqrt(_sum(rows * rows))
 
 
 def cosines(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> Floats:
@@ -76,27 +144,3 @@ def _sum(terms: Floats) -> Floats:
         terms = terms[:, :half] + terms[:, half : 2 * half]
         terms = np.concatenate([terms, rest], axis=1) if rest.shape[1] else terms
     return terms[:, 0] if terms.shape[1] else np.zeros(len(terms))
-
-
-def _unit(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    unit = vectors.astype(np.float32)
-    for start in range(0, len(unit), _ROWS):
-        rows = unit[start : start + _ROWS]
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        np.divide(rows, lengths, out=rows, where=lengths > 0)
-    return unit
-
-
-def _verified(vectors: npt.NDArray[Any], a: Ints, b: Ints, floor: float) -> Neighbours:
-    parts = [cosines(vectors[a[i : i + _VERIFY]], vectors[b[i : i + _VERIFY]]) for i in range(0, len(a), _VERIFY)]
-    similarity = np.concatenate(parts) if parts else np.zeros(0)
-    keep = similarity >= floor
-    return Neighbours(a[keep], b[keep], similarity[keep])
-
-
-def _sorted(found: list[Neighbours]) -> Neighbours:
-    if not found:
-        return Neighbours(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-    a, b, similarity = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = np.lexsort((b, a))
-    return Neighbours(a[order], b[order], similarity[order])
