@@ -18,7 +18,7 @@ from ...curator.columns import fixed_column
 from ...curator.dedup.bands import choose_bands, probability
 from ...curator.dedup.near import Search, near_pairs
 from ...curator.stage import Columns, Dedup, DedupOptions, Entered, Options, Pairs, Value, judge, measure, search
-from .fss import BINS, signatures
+from .fss import BINS, ShingleSets, shingle_sets, signatures
 from .tokens import tokenise
 from .verify import exact_similarity
 
@@ -115,6 +115,7 @@ class FuzzyText(Dedup):
         """Every pair that shares a band and whose shingle sets are at least as similar as the floor of `search_key`."""
         key = self.search_key()
         search = Search(key["bands"], key["rows"], key["floor"], key["max_candidates"])
-        return near_pairs(
-            entered, self.preference(entered), "<u4", search, lambda a, b: exact_similarity(entered, a, b, self.options.ngram)
-        )
+        return near_pairs(entered, self.preference(entered), "<u4", search, lambda a, b: exact_similarity(entered, a, b, self._sets))
+
+    def _sets(self, texts: pa.Array) -> ShingleSets:
+        return shingle_sets(tokenise(texts), self.options.ngram)

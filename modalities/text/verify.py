@@ -6,26 +6,27 @@ storing every text's shingles in the scan would make that certain and would cost
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import pyarrow as pa
 
 from ...curator.backends.cpu import kernel, part
 from ...curator.stage import Entered, Floats, Ints
-from .fss import jaccard, shingle_sets
-from .tokens import tokenise
+from .fss import ShingleSets, jaccard
 
-TEXT_BYTES = 128 * 2**20  # text in memory at a time; shingles take about 1.5 times as much
+TEXT_BYTES = 128 * 2**20  # text in memory at a time; shingles of words take about 1.5 times as much, of characters 16 times
+
+Sets = Callable[[pa.Array], ShingleSets]  # the shingle sets of a column of texts
 
 
-def exact_similarity(entered: Entered, a: Ints, b: Ints, ngram: int, text_bytes: int = TEXT_BYTES) -> Floats:
+def exact_similarity(entered: Entered, a: Ints, b: Ints, sets: Sets, text_bytes: int = TEXT_BYTES) -> Floats:
     """(p,) float64: Jaccard similarity of the shingle sets of records a[k] and b[k]."""
     found = np.empty(len(a), np.float64)
     sizes = entered.column("payload_bytes").to_numpy()
     for pairs in portions(a, b, sizes, text_bytes):
         records, local = np.unique(np.concatenate([a[pairs], b[pairs]]), return_inverse=True)
-        sets = shingle_sets(tokenise(entered.payload(records)), ngram)
-        found[pairs] = jaccard(sets, local[: len(pairs)], local[len(pairs) :])
+        found[pairs] = jaccard(sets(entered.payload(records)), local[: len(pairs)], local[len(pairs) :])
     return found
 
 
