@@ -1,0 +1,172 @@
+"""text.dedup.contained: texts that are part of another text: its beginning, an excerpt, or the article without the page around it.
+
+Samples propose, exact containment of the shingle sets decides. A text is dropped only for being contained in one that
+is kept, never for containing one; a union of several texts that together hold it is not looked for, because no single
+twin could be named.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pyarrow as pa
+from pydantic import model_validator
+
+from ...curator.columns import buffers
+from ...curator.dedup.bands import depths
+from ...curator.dedup.preference import KEEP_DOC, Keep
+from ...curator.stage import Columns, Dedup, DedupOptions, Entered, Floats, Ints, OptionError, Options, Pairs, Value, judge, measure, search
+from .containers import containment, find_containers, make_index
+from .fss import shingle_sets
+from .tokens import tokenise
+from .verify import TEXT_BYTES, portions
+from .winnow import Values, winnow
+
+
+class ContainedOptions(DedupOptions):
+    """Options of text.dedup.contained."""
+
+    ngram: int = measure(5, "Tokens in a shingle.", ge=1, le=64)
+    window: int = measure(
+        16,
+        "Of every so many consecutive shingles one is sampled. A text of window + ngram - 1 tokens is the shortest that is sure to be"
+        " met in another; a larger window makes sketches smaller.",
+        ge=1,
+        le=4096,
+    )
+    threshold: float = judge(0.9, "Least share of a text's shingle set that another text holds and that makes it contained.", gt=0, le=1)
+    pairs_from: float = search(
+        0.8, "Pairs down to this share are stored, so that the threshold moves above it without a new search.", gt=0, le=1
+    )
+    min_tokens: int = search(
+        50,
+        "Texts of fewer tokens are not looked at: sentences and notices are contained everywhere without being copies of anything, and"
+        " from 50 tokens on a repeat is rarely chance (Lee et al. 2022). Repeated shingles count once.",
+        ge=1,
+    )
+    max_candidates: int = search(
+        16, "Texts that a text is compared with, those that share its rarest samples first, the most preferred first among equals.", ge=1
+    )
+
+    keep: Keep | None = search(
+        None,
+        KEEP_DOC + " null: the one of more distinct shingles, so that the container stays. A text goes only for being contained in a"
+        " preferred one, never for containing one: where the part is preferred, both stay.",
+    )
+
+    @model_validator(mode="after")
+    def _sampled(self) -> Self:
+        least = self.window + self.ngram - 1
+        if self.min_tokens < least:
+            named = "min_tokens" if "min_tokens" in self.model_fields_set else "window"
+            hint = f"min_tokens: {least}, or a smaller window"
+            raise OptionError(f"texts of fewer than {least} tokens have no sample (window {self.window}, ngram {self.ngram})", named, hint)
+        return self
+
+
+class ContainedText(Dedup):
+    """Match texts with longer ones that hold nearly all of them."""
+
+    name: ClassVar[str] = "text.dedup.contained"
+    reason: ClassVar[str] = "contained"
+    Options: ClassVar[type[Options]] = ContainedOptions
+    options: ContainedOptions
+    values: ClassVar[tuple[Value, ...]] = (
+        Value("sample", pa.large_binary(), "Hashes of the winnowed shingles: uint32, little-endian, ascending.", sketch=True),
+        Value("fingerprint", pa.uint64(), "Hash of the list of lower-cased tokens; of the bytes where there is no token.", sketch=True),
+        Value("shingles", pa.int64(), "Number of distinct shingles, each of `ngram` consecutive tokens.", sketch=True),
+    )
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The text."""
+        return ("text",)
+
+    @property
+    def threshold(self) -> float:
+        """The option."""
+        return self.options.threshold
+
+    def search_key(self) -> dict[str, Any]:
+        """The floor instead of the two options that it comes from."""
+        return {**super().search_key(), "pairs_from": min(self.options.threshold, self.options.pairs_from)}
+
+    def preference(self, entered: Entered) -> Ints:
+        """By `keep`; else the larger shingle set first, so that the container always stays, whatever white space either has."""
+        if self.options.keep is not None:
+            return super().preference(entered)
+        return np.argsort(-entered.column("shingles").to_numpy(), kind="stable").astype(np.int64)
+
+    def sketch(self, batch: pa.RecordBatch) -> Columns:
+        """Winnowed shingles, fingerprint and number of distinct shingles of each text."""
+        tokens = tokenise(batch.column("text"))
+        values, offsets, shingles = winnow(tokens, self.options.ngram, self.options.window)
+        data = pa.py_buffer(values.astype("<u4", copy=False))
+        sample = pa.Array.from_buffers(pa.large_binary(), len(shingles), [None, pa.py_buffer(4 * offsets), data])
+        return {"sample": sample, "fingerprint": pa.array(tokens.fingerprints), "shingles": pa.array(shingles)}
+
+    def pairs(self, entered: Entered) -> Pairs:
+        """Pairs whose less preferred text is contained in the other one, with the share of its shingles that the other one has.
+
+        Texts of equal token lists are contained in the first of them, which alone is searched for.
+        """
+        order = self.preference(entered)
+        tokens = entered.column("shingles").to_numpy() + self.options.ngram - 1
+        order = order[tokens[order] >= self.options.min_tokens]
+        first = _first_copies(entered, order)
+        better, worse, notes = self._search(entered, order[first == np.arange(len(order))])
+        similarity = self._verified(entered, worse, better)
+        enough = similarity >= self.search_key()["pairs_from"]
+        notes["verified_pairs"] = len(better)
+        return _with_copies(Pairs(better[enough], worse[enough], similarity[enough], notes), order, first)
+
+    def _search(self, entered: Entered, order: Ints) -> tuple[Ints, Ints, dict[str, int]]:
+        """Candidates: better and worse records, and notes."""
+        values, offsets = _samples(entered)
+        most = self.options.max_candidates
+        index = make_index(values, offsets, order, most)
+        found = find_containers(values, offsets, order, index, self.search_key()["pairs_from"], most)
+        return order[found.better], order[found.worse], {"candidate_pairs": found.looked, "capped_texts": found.capped}
+
+    def _verified(self, entered: Entered, inner: Ints, outer: Ints) -> Floats:
+        """(p,) float64: containment of inner[k] in outer[k], of texts that are read back a bounded portion at a time."""
+        found = np.empty(len(inner), np.float64)
+        sizes = entered.column("payload_bytes").to_numpy()
+        for pairs in portions(inner, outer, sizes, TEXT_BYTES):
+            records, local = np.unique(np.concatenate([inner[pairs], outer[pairs]]), return_inverse=True)
+            sets = shingle_sets(tokenise(entered.payload(records)), self.options.ngram)
+            found[pairs] = containment(*sets, local[: len(pairs)], local[len(pairs) :])
+        return found
+
+
+def _samples(entered: Entered) -> tuple[Values, Ints]:
+    """The samples of all records, as in winnow.Samples."""
+    offsets, data = buffers(entered.column("sample"))
+    return data[: offsets[-1]].view("<u4"), offsets // 4
+
+
+def _first_copies(entered: Entered, order: Ints) -> Ints:
+    """(n,) int64: for each place in `order` the first place of the same token list."""
+    fingerprints, shingles = (entered.column(name).to_numpy()[order] for name in ("fingerprint", "shingles"))
+    by = np.lexsort((shingles, fingerprints))  # 64 bits alone would collide in a large corpus
+    other = (np.diff(fingerprints[by], prepend=np.uint64(0)) != 0) | (np.diff(shingles[by], prepend=0) != 0)
+    first = np.empty(len(order), np.int64)
+    first[by] = by[np.arange(len(by)) - depths(np.cumsum(other))]
+    return first
+
+
+def _with_copies(pairs: Pairs, order: Ints, first: Ints) -> Pairs:
+    """Pairs of the copies too: wholly contained in the first of their kind, and in what that is contained in."""
+    copy = np.flatnonzero(first != np.arange(len(order)))
+    if not len(copy):
+        return pairs
+    by = np.argsort(pairs.b, kind="stable")
+    heads = order[first[copy]]
+    starts, ends = (np.searchsorted(pairs.b[by], heads, side) for side in ("left", "right"))
+    counts = ends - starts
+    inherited = by[np.repeat(starts, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)]
+    a = np.concatenate([pairs.a, heads, pairs.a[inherited]])
+    b = np.concatenate([pairs.b, order[copy], np.repeat(order[copy], counts)])
+    similarity = np.concatenate([pairs.similarity, np.ones(len(copy)), pairs.similarity[inherited]])
+    return Pairs(a, b, similarity, pairs.notes)

@@ -1,0 +1,299 @@
+"""Which texts may contain which: an inverted index over sampled shingles, asked with the rarest ones first.
+
+A text that is contained shares nearly all of its samples with the container, hence one of its rarest at least (prefix
+filtering); boilerplate is never among these as long as the text has anything of its own. What is frequent all the same
+is met through the most preferred texts that hold it, so a template in every text costs a multiple of the texts. An
+index of all shingles would need no estimate, and would be larger than the texts.
+Chaudhuri, Ganti, Kaushik, "A primitive operator for similarity joins in data cleaning", ICDE 2006.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...curator.backends.cpu import kernel, part, read_only
+from ...curator.columns import Offsets
+from ...curator.stage import Ints
+from .tokens import Hashes
+from .winnow import Values
+
+_32 = np.uint64(32)
+_BUCKET = 16  # bits of a value that lead to its place in the index
+_AT_ONCE = 1 << 24  # samples that are sorted at a time: 128 MB
+_PAIRS_AT_ONCE = 1 << 22
+_SHARE = 0.85  # of the containment is the share of common samples, on average and at least: edits change the neighbours' choice too
+
+
+class Index(NamedTuple):
+    """The sampled values that two texts or more hold.
+
+    values   (m,) uint32    ascending
+    buckets  (65537,) int64 values of highest bits k lie from buckets[k] to buckets[k + 1]
+    texts    (m,) int64     number of texts that hold the value
+    starts   (m + 1,) int64 held by the texts heads[starts[i]:starts[i + 1]], of many by the most preferred ones only
+    heads    (h,) uint32    ranks, ascending for each value
+    """
+
+    values: Values
+    buckets: Ints
+    texts: Ints
+    starts: Ints
+    heads: Values
+
+
+class Found(NamedTuple):
+    """Pairs of ranks, `better` < `worse`, whose samples allow that `better` contains `worse`.
+
+    capped  texts that met more than `max_candidates`
+    looked  pairs whose samples were compared
+    """
+
+    better: Ints
+    worse: Ints
+    capped: int
+    looked: int
+
+
+def make_index(values: Values, offsets: Offsets, order: Ints, max_candidates: int, at_once: int = _AT_ONCE) -> Index:
+    """Index of the samples of the texts in `order`.
+
+    values, offsets  as of winnow.Samples
+    order            (n,) int64   indices of texts, the most preferred first: a text's place in it is its rank
+
+    Sorts a range of values at a time, so that beside the samples and the index it needs 8 * `at_once` bytes.
+    """
+    values = read_only(values)
+    total = int((offsets[order + 1] - offsets[order]).sum())
+    ranges = max(1, -(-total // at_once))
+    ends = [(k << 32) // ranges for k in range(1, ranges + 1)]
+    at = offsets[order]  # how far each text has been read
+    parts = []
+    for end in ends:
+        postings = np.empty(_count_below(values, offsets, order, at, end), np.uint64)
+        _collect(values, offsets, order, at, end, postings)
+        postings.sort()
+        groups, held = _count_groups(postings, max_candidates)
+        part_values, texts = np.empty(groups, np.uint32), np.empty(groups, np.int64)
+        lengths, heads = np.empty(groups, np.int64), np.empty(held, np.uint32)
+        _groups(postings, max_candidates, part_values, texts, lengths, heads)
+        parts.append((part_values, texts, lengths, heads))
+    all_values, texts, lengths, heads = (np.concatenate(column) for column in zip(*parts, strict=True))
+    buckets = np.searchsorted(all_values, np.arange(1 << _BUCKET, dtype=np.uint32) << np.uint32(32 - _BUCKET))
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    return Index(all_values, np.append(buckets, len(all_values)), texts, starts, heads)
+
+
+def find_containers(values: Values, offsets: Offsets, order: Ints, index: Index, floor: float, max_candidates: int) -> Found:
+    """Pairs that may be contained at `floor` or more, at most `max_candidates` a text, those of its rarest values first."""
+    values = read_only(values)
+    seen = np.full(len(order), -1, np.int64)
+    at_once = max(1, _PAIRS_AT_ONCE // max_candidates)
+    room = min(at_once, len(order)) * max_candidates
+    longest = int((offsets[order + 1] - offsets[order]).max(initial=0))
+    better, worse = np.empty(room, np.int64), np.empty(room, np.int64)
+    probes = np.empty(longest, np.uint64)
+    parts: list[tuple[Ints, Ints]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    capped = looked = 0
+    for first in range(0, len(order), at_once):
+        last = min(first + at_once, len(order))
+        found, more, compared = _find(values, offsets, order, first, last, *index, floor, max_candidates, seen, probes, better, worse)
+        parts.append((better[:found].copy(), worse[:found].copy()))
+        capped, looked = capped + more, looked + compared
+    all_better, all_worse = (np.concatenate(side) for side in zip(*parts, strict=True))
+    return Found(all_better, all_worse, capped, looked)
+
+
+def containment(hashes: Hashes, offsets: Offsets, inner: Ints, outer: Ints) -> npt.NDArray[np.float64]:
+    """(p,) float64: |A and B| / |A| of the shingle sets A of `inner[k]` and B of `outer[k]`; exact but for collisions of 64-bit hashes."""
+    out = np.empty(len(inner), np.float64)
+    _containment(hashes, offsets, inner, outer, out)
+    return out
+
+
+# --------------------------------------------------------------------------------------------------- index
+
+
+@kernel
+def _count_below(values: Values, offsets: Offsets, order: Ints, at: Ints, end: int) -> int:
+    count = 0
+    for rank in range(order.size):
+        k, last = at[rank], offsets[order[rank] + 1]
+        while k < last and np.int64(values[k]) < end:
+            k += 1
+        count += k - at[rank]
+    return count
+
+
+@kernel
+def _collect(values: Values, offsets: Offsets, order: Ints, at: Ints, end: int, postings: Hashes) -> None:
+    """`value << 32 | rank` of all values below `end` that were not read before."""
+    count = 0
+    for rank in range(order.size):
+        k, last = at[rank], offsets[order[rank] + 1]
+        while k < last and np.int64(values[k]) < end:
+            postings[count] = np.uint64(values[k]) << _32 | np.uint64(rank)
+            count += 1
+            k += 1
+        at[rank] = k
+
+
+@kernel
+def _count_groups(postings: Hashes, most: int) -> tuple[int, int]:
+    """Values that two texts or more hold, and the ranks that are kept of them."""
+    groups, held, start = 0, 0, 0
+    for k in range(1, postings.size + 1):
+        if k == postings.size or postings[k] >> _32 != postings[start] >> _32:
+            if k - start > 1:
+                groups += 1
+                held += min(k - start, most)
+            start = k
+    return groups, held
+
+
+@kernel
+def _groups(postings: Hashes, most: int, values: Values, texts: Ints, lengths: Ints, heads: Values) -> None:
+    group, held, start = 0, 0, 0
+    for k in range(1, postings.size + 1):
+        if k == postings.size or postings[k] >> _32 != postings[start] >> _32:
+            if k - start > 1:
+                values[group], texts[group], lengths[group] = np.uint32(postings[start] >> _32), k - start, min(k - start, most)
+                for j in range(start, start + lengths[group]):
+                    heads[held] = np.uint32(postings[j])
+                    held += 1
+                group += 1
+            start = k
+
+
+# -------------------------------------------------------------------------------------------------- search
+
+
+@kernel
+def _find(
+    values: Values,
+    offsets: Offsets,
+    order: Ints,
+    first: int,
+    last: int,
+    index_values: Values,
+    buckets: Ints,
+    texts: Ints,
+    starts: Ints,
+    heads: Values,
+    floor: float,
+    most: int,
+    seen: Ints,
+    probes: Hashes,
+    better: Ints,
+    worse: Ints,
+) -> tuple[int, int, int]:
+    """Returns the number of pairs, of texts that were capped, and of pairs whose samples were compared."""
+    found, capped, looked = 0, 0, 0
+    for rank in range(first, last):
+        mine = values[offsets[order[rank]] : offsets[order[rank] + 1]]
+        need = _least_shared(mine.size, floor)
+        asked = _rarest(mine, need, index_values, buckets, texts, probes)
+        before, over = found, False
+        for k in range(asked):
+            if found - before == most:
+                over = True
+                break
+            group = np.int64(probes[k] & np.uint64(0xFFFFFFFF))
+            over |= texts[group] > most and rank > heads[starts[group + 1] - 1]
+            for other in heads[starts[group] : starts[group + 1]]:
+                if other >= rank:
+                    break
+                if seen[other] == rank:
+                    continue
+                seen[other] = rank
+                looked += 1
+                record = order[other]
+                if _share_enough(mine, values[offsets[record] : offsets[record + 1]], need):
+                    if found - before == most:
+                        break
+                    better[found], worse[found] = np.int64(other), rank
+                    found += 1
+        capped += over
+    return found, capped, looked
+
+
+@part
+def _least_shared(size: int, floor: float) -> int:
+    """Common samples, of `size`, below which a containment of `floor` is more than three standard errors away."""
+    near = _SHARE * floor - 3 * np.sqrt(floor * (1 - floor) / max(size, 1))
+    return max(1, int(np.ceil(near * size)))
+
+
+@part
+def _rarest(mine: Values, need: int, values: Values, buckets: Ints, texts: Ints, probes: Hashes) -> int:
+    """Write `texts << 32 | group` of the values to ask for, the rarest first: who shares `need` values shares one of these."""
+    asked = mine.size - need + 1
+    known = 0
+    for k in range(mine.size):
+        group = _place(mine[k], values, buckets)
+        if group < 0:
+            asked -= 1  # nobody else has it: the rarest of all
+        else:
+            probes[known] = np.uint64(texts[group]) << _32 | np.uint64(group)
+            known += 1
+    if asked <= 0:
+        return 0
+    probes[:known].sort()
+    return min(asked, known)
+
+
+@part
+def _place(value: np.uint32, values: Values, buckets: Ints) -> int:
+    """Where a value stands in the index, -1 where it does not."""
+    low, high = buckets[value >> np.uint32(32 - _BUCKET)], buckets[(value >> np.uint32(32 - _BUCKET)) + 1]
+    end = high
+    while low < high:
+        middle = (low + high) >> 1
+        if values[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < end and values[low] == value else -1
+
+
+@part
+def _share_enough(mine: Values, theirs: Values, need: int) -> bool:
+    """Whether at least `need` values of `mine` are among `theirs`; gives up as soon as they cannot be."""
+    spare, place = mine.size - need, 0
+    for k in range(mine.size):
+        place = _advance(theirs, place, mine[k])
+        if place == theirs.size or theirs[place] != mine[k]:
+            spare -= 1
+            if spare < 0:
+                return False
+    return True
+
+
+@part
+def _advance(values: npt.NDArray[np.generic], place: int, value: np.generic) -> int:
+    """The first place from `place` on whose value is at least `value`: in ever longer steps, then by halving."""
+    step = 1
+    while place + step <= values.size and values[place + step - 1] < value:
+        place += step
+        step <<= 1
+    low, high = place, min(place + step - 1, values.size)
+    while low < high:
+        middle = (low + high) >> 1
+        if values[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def _containment(hashes: Hashes, offsets: Offsets, inner: Ints, outer: Ints, out: npt.NDArray[np.float64]) -> None:
+    for p in range(inner.size):
+        mine, theirs = hashes[offsets[inner[p]] : offsets[inner[p] + 1]], hashes[offsets[outer[p]] : offsets[outer[p] + 1]]
+        common, place = 0, 0
+        for k in range(mine.size):
+            place = _advance(theirs, place, mine[k])
+            common += place < theirs.size and theirs[place] == mine[k]
+        out[p] = common / mine.size

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from d4a.curator.dedup.keepers import Kept, choose_keepers
+from d4a.curator.stage import Ints, Pairs
+from d4a.modalities.text.contained import ContainedOptions, ContainedText
+from d4a.modalities.text.containers import make_index
+from d4a.modalities.text.tokens import tokenise
+from d4a.modalities.text.winnow import winnow
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planted_texts import LETTERS, vocabulary
+from pydantic import ValidationError
+
+
+class Corpus:
+    """Texts that reached the stage."""
+
+    def __init__(self, stage: ContainedText, texts: list[str]) -> None:
+        self.texts = pa.array(texts, pa.large_string())
+        self.size = len(texts)
+        self.columns = stage.sketch(pa.record_batch({"text": self.texts})) | {"payload_bytes": pc.binary_length(self.texts)}
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        return pa.chunked_array([self.columns[name]])
+
+    def foreign(self, name: str) -> None:
+        return None
+
+    def payload(self, indices: Ints) -> pa.Array:
+        return self.texts.take(pa.array(indices))
+
+
+def find(texts: list[str], **options: object) -> tuple[Pairs, Kept]:
+    stage = ContainedText(ContainedOptions(**options))
+    entered = Corpus(stage, texts)
+    pairs = stage.pairs(entered)
+    return pairs, choose_keepers(pairs.a, pairs.b, pairs.similarity, stage.preference(entered), stage.threshold)
+
+
+def words(*numbers: int) -> str:
+    return " ".join(f"word{k}" for k in numbers)
+
+
+def shingles(tokens: list[str]) -> set[tuple[str, ...]]:
+    return {tuple(tokens[k : k + 5]) for k in range(len(tokens) - 4)}
+
+
+class Draw:
+    """Texts of random words of one script."""
+
+    def __init__(self, script: str, seed: int) -> None:
+        self.random, self.words, self.space = random.Random(seed), vocabulary(script), LETTERS[script][2]
+
+    def tokens(self, count: int) -> list[str]:
+        return [self.random.choice(self.words) for _ in range(count)]
+
+    def text(self, tokens: list[str]) -> str:
+        return self.space.join(tokens) + "."
+
+
+@pytest.mark.parametrize("script", ["latin", "chinese", "japanese", "khmer"])
+def test_parts_of_a_text_and_the_text_without_its_page_are_found_and_nothing_else(script: str) -> None:
+    draw = Draw(script, seed=3)
+    menu, footer = draw.tokens(80), draw.tokens(60)
+    texts: list[list[str]] = []
+    container: dict[int, int] = {}  # text -> the one that holds it
+    for _ in range(60):
+        article = draw.tokens(draw.random.randrange(180, 500))
+        middle = draw.random.randrange(0, len(article) - 60)
+        page = [*menu, *article, *footer]
+        near = [draw.random.choice(draw.words) if draw.random.random() < 0.06 else token for token in article]  # holds some 0.7 of it
+        parts = [article[: len(article) * share // 100] for share in (30, 50, 70)]
+        container |= {len(texts) + k: len(texts) + 5 for k in range(5)}
+        texts += [*parts, article[middle : middle + 60], article, page, near]
+    texts += [[*menu, *draw.tokens(200), *footer] for _ in range(40)]  # the same page around other articles
+    texts += [draw.tokens(150) + near[:60] for near in texts[6:60:7]]  # a passage in common is no containment
+
+    _, kept = find([draw.text(text) for text in texts])
+    assert {k: int(kept.twin[k]) for k in np.flatnonzero(kept.twin >= 0)} == container
+    assert all(kept.similarity[k] == len(shingles(texts[k]) & shingles(texts[t])) / len(shingles(texts[k])) for k, t in container.items())
+
+
+texts_of_few_words = st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=14).map(" ".join), max_size=12, unique=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(texts_of_few_words, st.sampled_from([0.3, 0.5, 0.8, 1.0]))
+def test_all_pairs_are_found_where_everything_is_sampled(texts: list[str], floor: float) -> None:
+    stage = ContainedText(ContainedOptions(ngram=2, window=1, min_tokens=2, threshold=1, pairs_from=floor, max_candidates=100))
+    entered = Corpus(stage, texts)
+    pairs = stage.pairs(entered)
+    sets = [set(pairwise(text.split())) for text in texts]
+    order = stage.preference(entered).tolist()
+    assert all(len(sets[a]) >= len(sets[b]) for a, b in pairwise(order) if sets[a])
+    expected = {}
+    for place, worse in enumerate(order):
+        for better in order[:place]:
+            share = len(sets[worse] & sets[better]) / len(sets[worse]) if sets[worse] else 0
+            if share >= floor:
+                expected[better, worse] = share
+    assert dict(zip(zip(pairs.a.tolist(), pairs.b.tolist(), strict=True), pairs.similarity.tolist(), strict=True)) == expected
+    kept = choose_keepers(pairs.a, pairs.b, pairs.similarity, stage.preference(entered), stage.threshold)
+    stay = np.flatnonzero(kept.twin < 0).tolist()
+    assert all(any(sets[k] <= sets[s] for s in stay) for k in range(len(texts)))  # nothing is lost
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(20, 200), st.integers(0, 300), st.integers(0, 300), st.sampled_from([1, 4, 16]))
+def test_a_run_of_a_window_is_met_wherever_it_stands(seed: int, length: int, before: int, behind: int, window: int) -> None:
+    draw = np.random.default_rng(seed)
+    part = words(*draw.integers(0, 50, length))
+    whole = f"{words(*draw.integers(0, 50, before))} {part} {words(*draw.integers(0, 50, behind))}"
+    values, offsets, _ = winnow(tokenise(pa.array([part, whole])), 5, window)
+    mine, theirs = set(values[: offsets[1]].tolist()), set(values[offsets[1] :].tolist())
+    assert mine and mine <= theirs
+
+
+def test_the_container_stays_though_it_has_fewer_bytes() -> None:
+    article = list(range(100))
+    spaced = words(*article).replace(" ", " \n\n  ")
+    repeated = " ".join([words(*article)] * 5)
+    page = words(*range(1000, 1010), *article, *range(2000, 2010))
+    pairs, kept = find([spaced, page, repeated], threshold=0.95)
+    assert kept.twin.tolist() == [1, -1, 1]
+    assert sorted(pairs.similarity.round(3).tolist()) == [0.96, 1, 1]
+
+
+def test_a_text_never_goes_for_what_it_contains() -> None:
+    part, whole = words(*range(100)), words(*range(400))
+    for texts in ([part, whole], [whole, part]):
+        pairs, kept = find(texts, keep="first")
+        assert (kept.twin >= 0).tolist() == [False, texts[1] == part]
+        assert len(pairs.a) == (texts[1] == part)
+
+
+def test_of_equal_texts_one_stays_and_copies_share_its_containers() -> None:
+    part, whole = words(*range(100)), words(*range(50, 300), *range(100))
+    copies = [part, part.upper(), part.replace(" ", ", ")]
+    _, alone = find(copies)
+    assert alone.twin.tolist() == [-1, 0, 0]
+    pairs, kept = find([*copies, whole, whole.title()])
+    assert kept.twin.tolist() == [3, 3, 3, -1, 3]
+    assert pairs.notes["verified_pairs"] == 1
+
+
+def test_short_texts_are_not_looked_at() -> None:
+    notice, page = words(*range(30)), words(*range(300))
+    assert find([notice, page])[1].twin.tolist() == [-1, -1]
+    assert find([notice, page], min_tokens=20)[1].twin.tolist() == [1, -1]
+    zeros, table = "0 " * 500, "0 " * 10 + words(*range(300))
+    assert find([zeros, table])[1].twin.tolist() == [-1, -1]
+
+
+def test_work_grows_with_the_texts_where_all_share_a_template() -> None:
+    template = words(*range(100))
+    looked = []
+    for count in (1000, 4000):
+        texts = [template + " " + words(*range(1000 * k, 1000 * k + 40)) for k in range(1, count)]
+        pairs, kept = find([*texts, template], max_candidates=8)
+        assert (np.flatnonzero(kept.twin >= 0) == count - 1).all() and kept.similarity[count - 1] == 1
+        assert pairs.notes["capped_texts"] > count / 2
+        looked.append(pairs.notes["candidate_pairs"] + pairs.notes["verified_pairs"])
+    assert looked[1] < 4.2 * looked[0]
+
+
+def test_the_index_is_the_same_in_pieces() -> None:
+    draw = np.random.default_rng(2)
+    texts = pa.array([words(*draw.integers(0, 3000, 200) // 40 * 40 + np.arange(200) % 40) for _ in range(60)])
+    values, offsets, _ = winnow(tokenise(texts), 5, 4)
+    order = draw.permutation(60)
+    whole, pieces = (make_index(values, offsets, order, 3, at_once) for at_once in (1 << 20, 37))
+    assert all(np.array_equal(a, b) for a, b in zip(whole, pieces, strict=True))
+
+
+def test_nothing_entered() -> None:
+    assert len(find([])[0].a) == len(find(["", "a b c"])[0].a) == 0
+
+
+def test_texts_that_have_no_sample_cannot_be_asked_for() -> None:
+    with pytest.raises(ValidationError, match="texts of fewer than 68 tokens have no sample"):
+        ContainedOptions(window=64)
+    assert ContainedOptions(window=64, min_tokens=68).window == 64
