@@ -6,6 +6,7 @@ decision needs neither.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,22 +16,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
+import pyarrow.parquet as pq
 
 from .errors import D4AError
 from .measure import digests, evidence_schema, rest_digests
 from .plan import FlowPlan
 from .scan import Part, latest_text_round, parts_of, read_columns
-from .stage import Ints
+from .stage import Ints, Workspace
 from .store import Store, checked
 
+MEMORY = 1 << 30
 PLACE = pa.schema([("file", pa.dictionary(pa.int32(), pa.string())), ("block", pa.int32()), ("slot", pa.int32())])
 
 
 class Evidence:
     """All records of a flow in input order (partition, row); `limit` keeps the first ones only."""
 
-    def __init__(self, store: Store, flow: FlowPlan, limit: int | None) -> None:
-        self.store, self.flow, self.limit = store, flow, limit
+    def __init__(self, store: Store, flow: FlowPlan, limit: int | None, memory: int = MEMORY) -> None:
+        """`memory`: for what grows faster than a few words a record [bytes]; nothing depends on it."""
+        self.store, self.flow, self.limit, self.memory = store, flow, limit, memory
         self._parts: dict[int, list[list[Part]]] = {}
 
     def parts(self, round_index: int) -> list[list[Part]]:
@@ -81,8 +85,27 @@ class Evidence:
         order = np.argsort(where, kind="stable")
         at = order[np.minimum(np.searchsorted(where[order], indices), max(len(order) - 1, 0))] if len(order) else order
         if len(at) != len(indices) or not np.array_equal(where[at], indices):
-            raise D4AError(f"round {round_index + 1} of {self.flow.name} lacks evidence of some records; this is a defect of d4a")
+            raise self._lacking(round_index)
         return whole.take(pa.array(at))
+
+    def chunks(self, round_index: int, name: str, indices: Ints) -> Iterator[tuple[Ints, pa.Array]]:
+        """A column of a round for the records at `indices` (ascending), a row group at a time: places in `indices`, and values."""
+        count = 0
+        for ordinal, parts in enumerate(self.parts(round_index)):
+            for part in parts:
+                with pq.ParquetFile(part.evidence) as file:
+                    for group in range(file.num_row_groups):
+                        piece = file.read_row_group(group, ["row", name])
+                        records = piece.column("row").to_numpy().astype(np.int64) + self.starts[ordinal]
+                        at = np.minimum(np.searchsorted(indices, records), max(len(indices) - 1, 0))
+                        wanted = (records < self.starts[ordinal + 1]) & (indices[at] == records if len(indices) else False)
+                        count += int(np.count_nonzero(wanted))
+                        yield at[wanted], piece.column(name).filter(pa.array(wanted)).combine_chunks()
+        if count != len(indices):
+            raise self._lacking(round_index)
+
+    def _lacking(self, round_index: int) -> D4AError:
+        return D4AError(f"round {round_index + 1} of {self.flow.name} lacks evidence of some records; this is a defect of d4a")
 
     def round_of(self, column: str) -> int | None:
         """The round that measured `<label>.<value>`, or None."""
@@ -282,6 +305,15 @@ class View:
         if name in ("digest", "payload_bytes"):
             return self.evidence.table(self.round_index, [name], self.indices).column(0)
         return self.evidence.table(self.round_index, [f"{self.label}.{name}"], self.indices).column(0)
+
+    def chunks(self, name: str) -> Iterator[tuple[Ints, pa.Array]]:
+        """A value of the stage itself, some records at a time."""
+        return self.evidence.chunks(self.round_index, f"{self.label}.{name}", self.indices)
+
+    @property
+    def workspace(self) -> Workspace:
+        """The dataset's own state folder."""
+        return Workspace(self.evidence.store.state, self.evidence.memory)
 
     def foreign(self, name: str) -> pa.ChunkedArray | None:
         """A value of any stage, by its full name."""

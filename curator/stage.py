@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
@@ -311,6 +312,18 @@ class Pairs:
     notes: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Workspace:
+    """What a pair search may use.
+
+    folder  for temporary files
+    memory  beside a few words a record [bytes]; no result depends on it
+    """
+
+    folder: Path
+    memory: int
+
+
 class Entered(Protocol):
     """The n records that reached a Dedup, seen through their evidence, in input order."""
 
@@ -321,6 +334,15 @@ class Entered(Protocol):
 
     def column(self, name: str) -> pa.ChunkedArray:
         """One of the stage's own values (unprefixed), or `digest` (16 bytes), `payload_bytes`, `source_index` (int64), `source`, `key`."""
+        ...
+
+    def chunks(self, name: str) -> Iterator[tuple[Ints, pa.Array]]:
+        """One of the stage's own values, some records at a time: their indices, each once in all, and their values."""
+        ...
+
+    @property
+    def workspace(self) -> Workspace:
+        """Where `pairs` puts what is too much for memory, and how much memory that is."""
         ...
 
     def foreign(self, name: str) -> pa.ChunkedArray | None:

@@ -1,22 +1,26 @@
 """Near-duplicates by signatures: bands propose, an estimate thins out, the caller's exact similarity decides.
 
-Records of one and the same sketch are searched once for all, whatever their number.
+Signatures are streamed and spilled, so that memory holds a few words a record and what the workspace allows; to load
+them all would be simpler and costs a kilobyte a record. Records of one and the same sketch are searched once for all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..columns import fixed_rows
-from ..stage import Entered, Floats, Ints, Pairs
-from .bands import Signatures, band_keys, candidate_pairs, depths, estimate
+from ..stage import Bools, Entered, Floats, Ints, Pairs
+from .bands import Bands, Candidates, Keys, Signatures, depths, estimate, whole_keys
+from .spill import Spill
 
 Exact = Callable[[Ints, Ints], Floats]  # the similarity of records a[k] and b[k]
+_LATER = np.uint64(32)
+_EARLIER = np.uint64(2**32 - 1)
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,22 @@ class Search:
     max_candidates: int
 
 
+def near_pairs(entered: Entered, order: Ints, value: npt.DTypeLike, search: Search, exact: Exact) -> Pairs:
+    """Every pair of records that shares a band and is at least as similar as the floor.
+
+    entered  has the columns `signature`, fixed-size binary, and `fingerprint` uint64: records equal in both are copies, of similarity 1
+    order    (n,) int64   all records, the most preferred first
+    value    dtype of a value of the signature
+
+    Pairs come sorted by the later record's rank, then the earlier one's, those of copies behind; they are the same for any memory.
+    """
+    sketches = _Sketches(entered, order, np.dtype(value))
+    copies, candidates = _propose(sketches, entered.column("fingerprint").to_numpy()[order], search)
+    links, notes = _verify(sketches, candidates, search, exact)
+    links = _with_copies(links, copies, search.max_candidates)
+    return Pairs(order[links.a], order[links.b], links.similarity, notes)
+
+
 class _Links(NamedTuple):
     """Pairs of records, numbered by preference; a < b."""
 
@@ -42,40 +62,129 @@ class _Links(NamedTuple):
     similarity: Floats
 
 
-def near_pairs(entered: Entered, order: Ints, value: npt.DTypeLike, search: Search, exact: Exact) -> Pairs:
-    """Every pair of records that shares a band and is at least as similar as the floor.
+class _Sketches:
+    """The signatures of all records, by rank."""
 
-    entered  has the columns `signature`, fixed-size binary, and `fingerprint` uint64: records equal in both are copies, of similarity 1
-    order    (n,) int64   all records, the most preferred first
-    value    dtype of a value of the signature
+    def __init__(self, entered: Entered, order: Ints, value: np.dtype[Any]) -> None:
+        self._entered, self.order, self._value = entered, order, value
+        self.workspace = entered.workspace
+        self.rank = np.empty(len(order), np.int64)
+        self.rank[order] = np.arange(len(order))
+
+    def of(self, wanted: Bools) -> Iterator[tuple[Ints, Signatures]]:
+        """Ranks and signatures of the wanted ranks, some at a time, in the order of the evidence."""
+        for indices, column in self._entered.chunks("signature"):
+            ranks = self.rank[indices]
+            chosen = wanted[ranks]
+            rows = fixed_rows(column, self._value, (column.type.byte_width // self._value.itemsize,))
+            yield ranks[chosen], rows[chosen]
+
+
+# ------------------------------------------------------------------------------------------------------ candidates
+
+
+def _propose(sketches: _Sketches, fingerprints: Keys, search: Search) -> tuple[_Copies, Candidates]:
+    """Copies, and candidate pairs of what is no copy.
+
+    fingerprints  (n,) uint64 by rank
     """
-    column = entered.column("signature")
-    dtype = np.dtype(value)
-    sketches = fixed_rows(column, dtype, (column.type.byte_width // dtype.itemsize,))
-    copies = _group_copies(entered.column("fingerprint").to_numpy()[order], sketches, order)
-    links, notes = _search(sketches, order, np.flatnonzero(copies.first == np.arange(len(order))), search, exact)
-    links = _with_copies(links, copies, search.max_candidates)
-    return Pairs(order[links.a], order[links.b], links.similarity, notes)
+    n, workspace = len(fingerprints), sketches.workspace
+    copies = _group_copies(fingerprints)
+    alone = copies.first == np.arange(n)
+    bands = Bands(workspace.folder, search.bands, search.rows)
+    repeated = np.zeros(n, np.bool_)
+    repeated[copies.first[~alone]] = True
+    repeated |= ~alone
+    whole = np.zeros(n if repeated.any() else 0, np.uint64)
+    for ranks, rows in sketches.of(np.ones(n, np.bool_)):
+        bands.add(ranks[alone[ranks]], rows[alone[ranks]])
+        again = repeated[ranks]
+        if again.any():
+            whole[ranks[again]] = whole_keys(rows[again])
+    if len(whole):
+        collided = np.flatnonzero(whole != whole[copies.first])  # 64 bits alone would collide in a large corpus
+        copies.first[collided] = collided
+        if len(collided):
+            for ranks, rows in sketches.of(_mask(n, collided)):
+                bands.add(ranks, rows)
+    return copies, bands.candidates(n, search.max_candidates, workspace.folder, max(1, workspace.memory // 32))
 
 
-def _search(sketches: Signatures, order: Ints, wanted: Ints, search: Search, exact: Exact) -> tuple[_Links, dict[str, int]]:
-    """Verified links among the `wanted` records (ranks in `order`, ascending)."""
+def _mask(n: int, where: Ints) -> Bools:
+    found = np.zeros(n, np.bool_)
+    found[where] = True
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------- verification
+
+
+def _verify(sketches: _Sketches, candidates: Candidates, search: Search, exact: Exact) -> tuple[_Links, dict[str, int]]:
+    """Verified links among the candidates."""
+    rows = _Rows(sketches, candidates.involved)
     floor = search.floor
-    near = floor - 3 * np.sqrt(floor * (1 - floor) / sketches.shape[1])  # three standard errors of an estimate at the floor
-    keys = band_keys(sketches, order[wanted], search.bands, search.rows)
-    kept: list[tuple[Ints, Ints]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
-    notes = {"candidate_pairs": 0, "verified_pairs": 0, "capped_bands": 0}
-    for found in candidate_pairs(keys, search.max_candidates):
-        a, b = wanted[found.a], wanted[found.b]
-        close = estimate(sketches, order[a], order[b]) >= near
-        kept.append((a[close], b[close]))
-        notes["candidate_pairs"] += len(a)
-        notes["capped_bands"] += found.capped
-    a, b = (np.concatenate(side) for side in zip(*kept, strict=True))
-    similarity = exact(order[a], order[b])
-    notes["verified_pairs"] = len(a)
+    kept, count = [np.empty(0, np.uint64)], 0
+    for pairs in candidates.pairs.portions():
+        count += len(pairs)
+        kept.append(pairs[rows.estimates(pairs) >= floor - 3 * np.sqrt(floor * (1 - floor) / rows.values)])  # three standard errors
+    del rows
+    pairs = np.concatenate(kept)
+    notes = {"candidate_pairs": count, "verified_pairs": len(pairs), "capped_bands": candidates.capped}
+    similarity = np.empty(len(pairs))
+    step = max(len(sketches.order), sketches.workspace.memory // 128)
+    for start in range(0, len(pairs), step):
+        a, b = _ranks(pairs[start : start + step])
+        similarity[start : start + step] = exact(sketches.order[a], sketches.order[b])
     enough = similarity >= floor
-    return _Links(a[enough], b[enough], similarity[enough]), notes
+    return _Links(*_ranks(pairs[enough]), similarity[enough]), notes
+
+
+def _ranks(pairs: Keys) -> tuple[Ints, Ints]:
+    """The earlier and the later ranks of packed pairs."""
+    return (pairs & _EARLIER).astype(np.int64), (pairs >> _LATER).astype(np.int64)
+
+
+class _Rows:
+    """The signatures of the records that are in a candidate pair, on disk."""
+
+    def __init__(self, sketches: _Sketches, involved: Bools) -> None:
+        self._value, self.values = np.dtype(np.uint8), 1
+        self._spill = Spill(sketches.workspace.folder)
+        self._place = np.zeros(len(involved), np.uint32)
+        count = 0
+        for ranks, rows in sketches.of(involved):
+            self._place[ranks] = np.arange(count, count + len(ranks))
+            self._spill.append(rows)
+            self._value, self.values, count = rows.dtype, rows.shape[1], count + len(ranks)
+        width = self._value.itemsize * self.values + 8 * self.values  # as it is and as estimate takes it
+        self._step = max(1, sketches.workspace.memory // (4 * width))  # pairs have two records at most
+
+    def estimates(self, pairs: Keys) -> Floats:
+        """(p,) float64: share of equal values of pairs of ranks."""
+        found = [np.empty(0)]
+        for start in range(0, len(pairs), self._step):
+            a, b = _ranks(pairs[start : start + self._step])
+            ranks = np.unique(np.concatenate([a, b]))
+            found.append(estimate(self._read(ranks), np.searchsorted(ranks, a), np.searchsorted(ranks, b)))
+        return np.concatenate(found)
+
+    def _read(self, ranks: Ints) -> Signatures:
+        """The signatures of ranks, from the first byte to the last; neighbours at once."""
+        places = self._place[ranks].astype(np.int64)
+        by = np.argsort(places)
+        places = places[by]
+        sorted_rows = np.empty((len(ranks), self.values), self._value)
+        ends = [*(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), len(places)]
+        first = 0
+        for end in ends:
+            self._spill.read(int(places[first]) * sorted_rows.itemsize * self.values, sorted_rows[first:end])
+            first = end
+        rows = np.empty_like(sorted_rows)
+        rows[by] = sorted_rows
+        return rows
+
+
+# ----------------------------------------------------------------------------------------------------------- copies
 
 
 class _Copies(NamedTuple):
@@ -89,18 +198,14 @@ class _Copies(NamedTuple):
     second: Ints
 
 
-def _group_copies(fingerprints: Ints, sketches: Signatures, order: Ints) -> _Copies:
-    """Records of equal fingerprint and equal signature: 64 bits alone would collide in a large corpus."""
-    n = len(order)
+def _group_copies(fingerprints: Keys) -> _Copies:
+    """Records of equal fingerprint."""
+    n = len(fingerprints)
     by_value = np.argsort(fingerprints, kind="stable")
-    place = np.arange(n)
-    head = place - depths(fingerprints[by_value])
+    head = np.arange(n) - depths(fingerprints[by_value])
     first, second = np.empty(n, np.int64), np.empty(n, np.int64)
     first[by_value] = by_value[head]
     second[by_value] = by_value[np.minimum(head + 1, n - 1)]
-    copies = np.flatnonzero(first != place)
-    collided = copies[estimate(sketches, order[copies], order[first[copies]]) < 1.0]
-    first[collided] = collided
     return _Copies(first, second)
 
 

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import resource
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
-from d4a.curator.dedup.bands import Keys, band_keys, candidate_pairs, choose_bands, probability
+from d4a.curator.dedup.bands import Bands, Candidates, Keys, Signatures, band_keys, choose_bands, probability
+from d4a.curator.dedup.spill import Ascending, Spill
+from d4a.curator.errors import D4AError
+from d4a.curator.stage import Ints
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,36 +45,80 @@ def test_bands_are_chosen_for_the_threshold(threshold: float, bands: int, rows: 
     assert choose_bands(threshold) == (bands, rows)
 
 
-def by_hand(keys: Keys, max_candidates: int) -> tuple[set[tuple[int, int]], int]:
-    """The pairs of every bucket's later records with its first ones, and the number of buckets that were cut."""
+def by_hand(keys: Keys, max_candidates: int) -> tuple[list[tuple[int, int]], int]:
+    """The pairs of every bucket's later ranks with its first ones, and the number of buckets that were cut."""
     found, capped = set(), 0
     for column in keys.T:
         for key in set(column.tolist()):
             bucket = np.flatnonzero(column == key).tolist()
             capped += len(bucket) > max_candidates + 1
-            found |= {(a, b) for k, b in enumerate(bucket) for a in bucket[: min(k, max_candidates)]}
-    return found, capped
+            found |= {(b, a) for k, b in enumerate(bucket) for a in bucket[: min(k, max_candidates)]}
+    return sorted(found), capped
+
+
+def by_disk(
+    signatures: Signatures, order: Ints, bands: int, most: int, folder: Path, room: int
+) -> tuple[list[tuple[int, int]], Candidates]:
+    """Pairs (later, earlier) as they come; the records are given in `order`, by pieces."""
+    found = Bands(folder, bands, 1)
+    for start in range(0, len(order), 7):
+        found.add(order[start : start + 7], signatures[order[start : start + 7]])
+    candidates = found.candidates(len(order), most, folder, room)
+    words = [word for portion in candidates.pairs.portions() for word in portion.tolist()]
+    return [(word >> 32, word & 0xFFFFFFFF) for word in words], candidates
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.integers(0, 2**32), st.integers(0, 40), st.integers(1, 6), st.integers(1, 30), st.integers(1, 8))
-def test_every_pair_of_a_bucket_comes_once(seed: int, n: int, bands: int, values: int, max_candidates: int) -> None:
-    keys = np.random.default_rng(seed).integers(0, values, (n, bands), dtype=np.uint64)
-    portions = list(candidate_pairs(keys, max_candidates))
-    pairs = [(int(a), int(b)) for one in portions for a, b in zip(one.a, one.b, strict=True)]
-    expected, capped = by_hand(keys, max_candidates)
-    assert len(pairs) == len(set(pairs))
-    assert set(pairs) == expected
-    assert sum(one.capped for one in portions) == capped
+@given(
+    st.integers(0, 2**32), st.integers(0, 60), st.integers(1, 6), st.integers(1, 30), st.integers(1, 8), st.sampled_from([1, 5, 60, 10**6])
+)
+def test_every_pair_of_a_bucket_comes_once_and_in_order_for_any_memory(
+    seed: int, n: int, bands: int, values: int, most: int, room: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    signatures = draw.integers(0, values, (n, bands), dtype=np.uint32)
+    with tempfile.TemporaryDirectory() as folder:
+        found, candidates = by_disk(signatures, draw.permutation(n), bands, most, Path(folder), room)
+    expected, capped = by_hand(signatures.astype(np.uint64), most)
+    assert found == expected
+    assert candidates.capped == capped
+    assert np.flatnonzero(candidates.involved).tolist() == sorted({rank for pair in expected for rank in pair})
 
 
-def test_a_huge_bucket_costs_a_multiple_of_its_size() -> None:
-    n, most = 100_000, 64
-    keys = np.full((n, 4), 7, np.uint64)
-    portions = list(candidate_pairs(keys, most))
-    assert sum(len(one.a) for one in portions) == n * most - most * (most + 1) // 2
-    assert max(len(one.a) for one in portions) <= 1 << 22
-    assert sum(one.capped for one in portions) == 4
+def test_a_huge_bucket_costs_a_multiple_of_its_size(tmp_path: Path) -> None:
+    n, most = 50_000, 64
+    found, candidates = by_disk(np.full((n, 2), 7, np.uint32), np.arange(n), 2, most, tmp_path, 1 << 19)
+    assert len(found) == len(set(found)) == n * most - most * (most + 1) // 2
+    assert candidates.capped == 2
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 30_000), st.integers(1, 40_000), st.integers(2_000, 9_000))
+def test_words_sorted_through_a_file_are_those_sorted_in_memory(seed: int, n: int, values: int, room: int) -> None:
+    words = np.random.default_rng(seed).integers(0, values, n, dtype=np.uint64)
+    with tempfile.TemporaryDirectory() as folder:
+        ascending = Ascending(Path(folder), room)
+        for start in range(0, n, 977):
+            ascending.add(words[start : start + 977])
+        portions = list(ascending.portions())
+    assert np.array_equal(np.concatenate(portions), np.unique(words))
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(D4AError, match="cannot write: No such file or directory"):
+        Spill(tmp_path / "gone")
+
+
+def test_a_file_that_cannot_grow_is_one_error(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    spill = Spill(tmp_path)
+    spill.append(np.zeros(1000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(D4AError, match="cannot write: File too large"):
+            spill.append(np.zeros(1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_keys_follow_the_order_asked_for() -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from d4a.curator.dedup.keepers import Kept, choose_keepers
-from d4a.curator.stage import Entered, Ints, Pairs
+from d4a.curator.stage import Entered, Ints, Pairs, Workspace
 from d4a.modalities.text.fuzzy import FuzzyOptions, FuzzyText
 from d4a.modalities.text.verify import portions
 from planted_texts import planted, similarity
@@ -15,6 +19,8 @@ from pydantic import ValidationError
 class Corpus:
     """Texts that reached the stage; counts how many were read back."""
 
+    settled = 0
+
     def __init__(self, stage: FuzzyText, texts: list[str]) -> None:
         self.texts = pa.array(texts, pa.large_string())
         self.size = len(texts)
@@ -23,6 +29,14 @@ class Corpus:
 
     def column(self, name: str) -> pa.ChunkedArray:
         return pa.chunked_array([self.columns[name]])
+
+    def chunks(self, name: str) -> Iterator[tuple[Ints, pa.Array]]:
+        for start in range(0, self.size, 1000):
+            yield np.arange(start, min(start + 1000, self.size)), self.columns[name].slice(start, 1000)
+
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(Path(tempfile.gettempdir()), 1 << 30)
 
     def foreign(self, name: str) -> None:
         return None
