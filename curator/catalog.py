@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
 from .. import configs
-from .stage import Dedup, Filter, Judging, Rule, Stage, option_kind, stage_class
+from .stage import Cut, Dedup, Filter, Judging, Rule, Stage, option_kind, stage_class
 from .wording import Slot
 
 
@@ -40,7 +40,7 @@ class OptionDoc:
 
 @dataclass(frozen=True)
 class ValueDoc:
-    """One measured value: a column of the scores, or a sketch."""
+    """One measured value: a column of the scores, or a sketch; working values are not told of."""
 
     name: str
     type: str
@@ -62,7 +62,7 @@ class StageDoc:
     """What `d4a stages NAME` prints."""
 
     name: str
-    verb: Literal["change", "judge", "match"]
+    verb: Literal["change", "judge", "match", "cut"]
     summary: str
     details: str
     cost: str
@@ -86,11 +86,11 @@ def describe(name: str) -> StageDoc:
     """Everything a user may want to know about a stage. Raises KeyError for an unknown name, D4AError for one that does not load."""
     kind = stage_class(name)
     summary, _, details = inspect.cleandoc(kind.__doc__ or "").partition("\n")
-    values = [ValueDoc(v.name, str(v.type), v.doc, v.packed, v.sketch) for v in kind.values]
-    verb: Literal["change", "judge", "match"] = "match" if issubclass(kind, Dedup) else "judge" if issubclass(kind, Filter) else "change"
+    measured = [*kind.values, *(kind.cutter.values if issubclass(kind, Cut) else ())]
+    values = [ValueDoc(v.name, str(v.type), v.doc, v.packed, v.sketch) for v in measured if not v.working]
     return StageDoc(
         name,
-        verb,
+        _verb(kind),
         summary,
         details.strip(),
         kind.cost,
@@ -99,6 +99,12 @@ def describe(name: str) -> StageDoc:
         values,
         [_rule(r) for r in _rules(kind)],
     )
+
+
+def _verb(kind: type[Stage]) -> Literal["change", "judge", "match", "cut"]:
+    if issubclass(kind, Cut):
+        return "cut"
+    return "match" if issubclass(kind, Dedup) else "judge" if issubclass(kind, Filter) else "change"
 
 
 def _options(model: type[BaseModel], prefix: str = "", kind: str = "") -> Iterator[OptionDoc]:

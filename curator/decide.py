@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from .cuts import longest, search_spans, write_spans
 from .dedup.keepers import choose_keepers
 from .dedup.preference import named_values
 from .evidence import Evidence, View
 from .plan import FlowPlan, PlannedStage, code_key
-from .stage import Bools, Dedup, Ints, Judging, Pairs, Stage
+from .stage import Bools, Cut, Dedup, Ints, Judging, Pairs, Spans, Stage
 from .store import Folder, Store, checked, committed, data_file, digest
 
 VERDICTS = pa.schema(
@@ -55,6 +56,7 @@ class Verdicts:
         self.twin = np.full(size, -1, np.int64)
         self.similarity = np.full(size, np.nan)
         self.clusters: dict[str, Ints] = {}  # see read_clusters; of this round
+        self.spans: Spans | None = None  # what the round's Cut takes out; records are those of the flow
 
     @classmethod
     def of_table(cls, table: pa.Table) -> Verdicts:
@@ -79,6 +81,7 @@ class Verdicts:
     def drop(self, where: Ints, stage: str, reasons: list[str], **columns: Any) -> None:
         """Drop records at `where`; `reasons` is one word a record, other columns are arrays as long as `where`."""
         self.kept[where] = False
+        self.detail[where] = None  # of a stage before, if any
         self.stage[where] = self.code(stage)
         codes = {reason: self.code(reason) for reason in sorted(set(reasons))}
         self.reason[where] = [codes[reason] for reason in reasons]
@@ -115,7 +118,8 @@ def decide_round(store: Store, evidence: Evidence, round_index: int, key: str, b
         pq.write_table(verdicts.table(), unit.file("verdicts", ".parquet"), compression="zstd")
         if verdicts.clusters:
             pq.write_table(pa.table(verdicts.clusters), unit.file("clusters", ".parquet"), compression="zstd")
-        unit.manifest = {"stages": stages, "records": evidence.size, "kept": int(verdicts.kept.sum())}
+        cuts = {} if verdicts.spans is None else {"cuts": write_spans(unit, evidence, verdicts.spans)}
+        unit.manifest = {"stages": stages, "records": evidence.size, "kept": int(verdicts.kept.sum()), **cuts}
     return {**unit.manifest, "reused": False}
 
 
@@ -141,7 +145,9 @@ def _take_refused(evidence: Evidence, round_index: int, verdicts: Verdicts, labe
     mine = pc.fill_null(pc.equal(table.column("stage"), label), False).to_numpy()
     where = alive[mine]
     reasons = table.column("reason").filter(pa.array(mine)).to_pylist()
-    verdicts.drop(where, label, reasons, detail=np.array(table.column("detail").filter(pa.array(mine)).to_pylist(), object))
+    details = table.column("detail").filter(pa.array(mine)).to_pylist()
+    said = [new or old for new, old in zip(details, verdicts.detail[where], strict=True)]
+    verdicts.drop(where, label, reasons, detail=np.array(said, object))
     return {"label": label, "use": use, "in": len(alive), "kept": len(alive) - len(where), "reasons": _count(reasons)}
 
 
@@ -163,8 +169,21 @@ def _decide_stage(
         view = View(evidence, round_index, planned.label, alive)
         pairs = _search(store, evidence, round_index, planned, stage, view, fence)
         _keep(stage, view, pairs, planned, verdicts, result)
+    elif isinstance(stage, Cut):
+        spans = search_spans(store, View(evidence, round_index, planned.label, alive), planned, stage, fence)
+        _note_spans(evidence, planned, spans, verdicts, result)
     result["kept"] = int(verdicts.kept.sum())
     return result
+
+
+def _note_spans(evidence: Evidence, planned: PlannedStage, spans: Spans, verdicts: Verdicts, result: dict[str, Any]) -> None:
+    """Leave spans to the round behind, and say of each record where the longest part that it loses is kept."""
+    verdicts.spans = spans
+    result["notes"] |= spans.notes
+    records, twins = longest(spans)
+    if planned.mode == "judge" and len(records):
+        keys = evidence.keys.take(pa.array(twins)).to_pylist()
+        verdicts.detail[records] = [f"the longest part cut out of it stands in {key}" for key in keys]
 
 
 def _totals(evidence: Evidence, round_index: int, label: str, stage: Stage, alive: Ints) -> dict[str, int]:

@@ -233,7 +233,8 @@ def _all_values(evidence: Evidence) -> Iterator[tuple[int, str, Value]]:
     for index, one in enumerate(evidence.flow.rounds):
         for planned in one.stages:
             for value in planned.make().values:
-                yield index, planned.label, value
+                if not value.working:
+                    yield index, planned.label, value
 
 
 @dataclass(frozen=True)

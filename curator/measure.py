@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from .columns import buffers, fixed_column
 from .errors import D4AError
 from .plan import FlowPlan, PlannedStage, wanted_columns
-from .stage import Columns, Dedup, Filter, Ints, Stage, Transform, reader_schema
+from .stage import Columns, Cut, Dedup, Filter, Ints, Stage, Transform, reader_schema
 from .store import Folder
 
 # small enough that a shard, whose records lie in all blocks of a corpus, unpacks few records in vain
@@ -148,7 +148,7 @@ def _run(stage: Stage, live: pa.RecordBatch, wanted: frozenset[str]) -> tuple[pa
         changed = stage.change(live, wanted)
         values: Columns = {v.name: changed.column(v.name) for v in stage.values}
     else:
-        assert isinstance(stage, Filter | Dedup)
+        assert isinstance(stage, Filter | Dedup | Cut)
         changed, values = live, stage.measure(live) if isinstance(stage, Filter) else stage.sketch(live)
     lengths = {name: len(column) for name, column in {**values, "batch": changed}.items()}
     if set(lengths.values()) != {live.num_rows}:

@@ -22,7 +22,7 @@ from .dedup.preference import lacking
 from .errors import D4AError, UsageError
 from .recipe import Flow, Recipe, StageSpec
 from .sources import Partition, list_sources, partition
-from .stage import Dedup, Entry, Facts, Filter, Machine, Modality, Stage, Transform, modality, stage_class, stage_names
+from .stage import Cut, Cutter, Dedup, Entry, Facts, Filter, Machine, Modality, Stage, Transform, modality, stage_class, stage_names
 from .store import Store, digest, file_digest, write_json
 
 EVIDENCE_FORMAT = 3
@@ -31,24 +31,33 @@ LIBRARIES = ("numpy", "pyarrow", "numba", "pillow", "orjson")
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage of the recipe with what `prepare` found out about it."""
+    """A stage of the recipe with what `prepare` found out about it.
+
+    cutter  it is a Cut, in the round that takes out what it decided
+    """
 
     label: str
     use: str
     mode: str
     options: dict[str, Any]
     facts: Facts = field(default_factory=Facts)
+    cutter: bool = False
 
     def make(self) -> Stage:
         """The stage object, not opened."""
         kind = stage_class(self.use)
-        return kind(kind.Options.model_validate(self.options))
+        options = kind.Options.model_validate(self.options)
+        if self.cutter:
+            assert issubclass(kind, Cut)
+            return kind.cutter(options, self.mode == "judge")
+        return kind(options)
 
     def fingerprint(self) -> list[Any]:
         """What decides the values it measures: the stage's part of a scan key."""
         stage = self.make()
         libraries = {name: version(name) for name in stage.libraries}
-        return [self.label, self.use, stage.version, stage.options.of_kind("measure"), libraries, self.facts.numeric, self.facts.files]
+        found = [self.label, self.use, stage.version, stage.options.of_kind("measure"), libraries, self.facts.numeric, self.facts.files]
+        return [*found, self.mode] if self.cutter else found
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,11 @@ class Round:
 
     stages: tuple[PlannedStage, ...]
     carried: tuple[PlannedStage, ...] = ()
+
+    @property
+    def cuts(self) -> bool:
+        """Whether it begins with what a Cut of the round before decided."""
+        return bool(self.stages) and self.stages[0].cutter
 
 
 @dataclass(frozen=True)
@@ -75,8 +89,8 @@ class FlowPlan:
         return modality(self.name)
 
     def scan_key(self, round_index: int, part: Partition) -> str:
-        """Key of the evidence of a partition in a round; thresholds are not in it."""
-        return digest(self._round_keys[round_index], part.uid)
+        """Key of the evidence of a partition in a round; thresholds are not in it, what was cut out of its records is."""
+        return digest(self._round_keys[round_index], part.uid, *part.cuts[: sum(one.cuts for one in self.rounds[: round_index + 1])])
 
     @cached_property
     def _round_keys(self) -> list[str]:
@@ -107,6 +121,12 @@ class Plan:
         flows = tuple(replace(f, partitions=f.partitions[:count]) if f.name == name else f for f in self.flows)
         return replace(self, flows=flows)
 
+    def with_cuts(self, name: str, cuts: list[str]) -> Plan:
+        """The same plan, knowing what a Cut takes out of every partition of a flow."""
+        flow = self.flow(name)
+        parts = tuple(replace(part, cuts=(*part.cuts, cut)) for part, cut in zip(flow.partitions, cuts, strict=True))
+        return replace(self, flows=tuple(replace(f, partitions=parts) if f.name == name else f for f in self.flows))
+
     def numeric_class(self) -> dict[str, dict[str, Any]]:
         """flow/label -> measuring options of a neural stage, and what decides its digits."""
         stages = [(flow.name, stage) for flow in self.flows for one in flow.rounds for stage in one.stages if stage.facts.numeric]
@@ -131,7 +151,9 @@ class Plan:
                 name=flow["name"],
                 flow=Flow.model_validate(flow["flow"]),
                 rounds=tuple(Round(_stages(r["stages"]), _stages(r["carried"])) for r in flow["rounds"]),
-                partitions=tuple(Partition(p["uid"], tuple(Entry(**e) for e in p["entries"])) for p in flow["partitions"]),
+                partitions=tuple(
+                    Partition(p["uid"], tuple(Entry(**e) for e in p["entries"]), tuple(p["cuts"])) for p in flow["partitions"]
+                ),
                 skipped=flow["skipped"],
             )
             for flow in data["flows"]
@@ -229,7 +251,7 @@ def _check_sources(flow: Flow, kind: Modality) -> None:
 
 
 def _rounds(specs: list[StageSpec], kind: Modality, machine: Machine) -> list[Round]:
-    """Cut the stages where a new round must start (a Transform after a Dedup; a model after a Filter or Dedup)."""
+    """Cut the stages where a new round must start (a Transform after a Dedup; a model after a Filter or Dedup; behind a Cut)."""
     groups: list[list[PlannedStage]] = [[]]
     seen: set[type] = set()
     for spec in specs:
@@ -242,7 +264,12 @@ def _rounds(specs: list[StageSpec], kind: Modality, machine: Machine) -> list[Ro
             groups.append([])
             seen.clear()
         groups[-1].append(planned)
-        seen.add(next(base for base in (Transform, Filter, Dedup) if isinstance(stage, base)))
+        seen.add(next(base for base in (Transform, Filter, Dedup, Cut) if isinstance(stage, base)))
+        if isinstance(stage, Cut):
+            if not kind.stored:
+                raise UsageError(f"{spec.label} cuts payload that is stored, and the payload of {kind.name} is the source's file")
+            groups.append([replace(planned, cutter=True)])
+            seen = {Transform}
     rounds = []
     for index, group in enumerate(groups):
         earlier = [s for before in groups[:index] for s in before if isinstance(s.make(), Transform)]
@@ -256,6 +283,7 @@ def _check_needs(one: Round, kind: Modality) -> None:
     transforms: list[Transform] = []
     for planned in (*one.carried, *one.stages):
         stage = planned.make()
+        known |= {stage.column} if isinstance(stage, Cutter) else set()
         for column in stage.needs:
             if column not in known and not any(t.can_offer(column) for t in transforms):
                 what = f"{planned.label} reads the column {column!r}, which no stage before it gives"

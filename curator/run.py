@@ -18,6 +18,7 @@ import numpy as np
 import orjson
 import pyarrow.parquet as pq
 
+from .cuts import read_spans
 from .decide import decide_key, decide_round
 from .engines.local import LocalEngine, Unit
 from .errors import D4AError, MachineError
@@ -45,7 +46,8 @@ def run_unit(unit: Unit) -> dict[str, Any]:
     flow, fence = plan.flow(unit["flow"]), store.fence(unit["run"])
     if unit["kind"] == "scan":
         entering = _entering(store, flow, unit) if unit["before"] else None
-        return {"partition": unit["partition"], **scan_partition(store, flow, unit["round"], unit["partition"], entering, fence)}
+        cuts = read_spans(store, flow, unit["before"], unit["start"], unit["end"]) if unit["before"] else None
+        return {"partition": unit["partition"], **scan_partition(store, flow, unit["round"], unit["partition"], entering, cuts, fence)}
     if unit["kind"] == "pack":
         return pack_shard(store, flow, unit["layout"], unit["shard"], fence)
     evidence = Evidence(store, flow, plan.limit)
@@ -161,6 +163,9 @@ class Driver:
         unit = {"kind": "decide", "flow": flow.name, "round": round_index, "key": key, "before": before}
         result = next(self._units(f"decide {flow.name}" + (f" (round {round_index + 1})" if round_index else ""), [unit]))
         decided.append(key)
+        if "cuts" in result:
+            self.plan = self.plan.with_cuts(flow.name, result["cuts"])
+            self._stamp = save_plan(self.store, self.plan)
         outcome.records, outcome.kept = result["records"], result["kept"]
         outcome.stages += self._timed(flow, round_index, result["stages"])
         if round_index == 0:

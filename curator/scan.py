@@ -22,9 +22,10 @@ from .errors import D4AError
 from .measure import EvidenceWriter
 from .plan import FlowPlan
 from .sources import Partition
-from .stage import Entry, Ints, Modality, Transform, reader_schema
+from .stage import Cutter, Entry, Ints, Modality, Transform, reader_schema
 from .store import UNIT_MANIFEST, Folder, Store, checked, committed, data_file, digest
 
+SPANS = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64())]))
 _PIECE_BYTES = 1 << 17  # it stays in the processor's cache
 
 
@@ -82,11 +83,18 @@ def missing_rows(parts: list[Part], entering: Ints | None) -> Ints | None:
 
 
 def scan_partition(
-    store: Store, flow: FlowPlan, round_index: int, ordinal: int, entering: Ints | None, fence: Callable[[], None]
+    store: Store,
+    flow: FlowPlan,
+    round_index: int,
+    ordinal: int,
+    entering: Ints | None,
+    cuts: pa.Table | None,
+    fence: Callable[[], None],
 ) -> dict[str, Any]:
     """Scan what is missing of one partition in one round, and commit it. Returns counts.
 
     entering  rows of the partition that survived the round before; None in round 0
+    cuts      what the round before takes out of them: see cuts.read_spans
     """
     part = flow.partitions[ordinal]
     before = parts_of(store, flow, round_index, part)
@@ -98,9 +106,18 @@ def scan_partition(
     with Folder(store.unit("scan", flow.name, key) / name, fence) as unit:
         writer = EvidenceWriter(unit, flow, round_index, part.entries[0].path)
         for batch in _batches(store, flow, round_index, part, rows):
-            writer.add(batch)
+            writer.add(batch if cuts is None else batch.append_column(Cutter.column, _spans_of(cuts, batch.column("row").to_numpy())))
         unit.manifest = {**writer.close(), "line_starts": _line_starts(flow, part) if round_index == 0 else {}}
     return {"records": writer.records}
+
+
+def _spans_of(cuts: pa.Table, rows: Ints) -> pa.Array:
+    """(n,) SPANS: what is taken out of these rows of a partition, null where it is nothing."""
+    held = cuts.column("row").to_numpy()
+    if not len(held):
+        return pa.nulls(len(rows), SPANS)
+    at = np.minimum(np.searchsorted(held, rows), len(held) - 1)
+    return cuts.column("spans").combine_chunks().take(pa.array(at, mask=held[at] != rows))
 
 
 # ------------------------------------------------------------------------------------------------- reading

@@ -28,10 +28,14 @@ GROUP_FILES = 256  # a group of small files ends after this many on average
 
 @dataclass(frozen=True)
 class Partition:
-    """One unit of scanning: entries in order, and the digest that identifies them."""
+    """One unit of scanning: entries in order, and the digest that identifies them.
+
+    cuts  digest of what each Cut that was decided in this run takes out of its records, "" for nothing
+    """
 
     uid: str
     entries: tuple[Entry, ...]
+    cuts: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:

@@ -115,6 +115,7 @@ class Value:
     json    the strings of the column are JSON text, written into the member as such (boxes)
     sketch  a signature or embedding: kept in sketches/, not in scores/
     total   a count: summary and report say its sum over the records that reached the stage, and how many of them have any
+    working  only for the stage's own decision: in neither scores nor sketches
     """
 
     name: str
@@ -124,6 +125,7 @@ class Value:
     json: bool = False
     sketch: bool = False
     total: bool = False
+    working: bool = False
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ class Facts:
 
 
 class Stage(ABC):
-    """What all stages share. Subclass Transform, Filter or Dedup.
+    """What all stages share. Subclass Transform, Filter, Dedup or Cut.
 
     name       dotted noun, as in the recipe
     version    raised whenever values, verdicts or pairs change for the same input and options
@@ -384,6 +386,55 @@ class Dedup(Stage):
         return options.of_kind("search")
 
 
+@dataclass
+class Spans:
+    """Parts of payload that a Cut takes out of the n records that reached it.
+
+    record      (p,) int64   index of the record, ascending
+    start, end  (p,) int64   bytes [start, end) of its payload; those of one record ascending and apart
+    twin        (p,) int64   index of the record that keeps the same part
+    notes       counts worth a line in the summary
+    """
+
+    record: Ints
+    start: Ints
+    end: Ints
+    twin: Ints
+    notes: dict[str, int] = field(default_factory=dict)
+
+
+class Cutter(Transform):
+    """What a Cut does in the round behind its own: takes out of each record what was decided, and measures that.
+
+    column  the batch column with it: list<struct<start: int64, end: int64>>, bytes of the payload; part of `needs`
+    cuts    False in `mode: annotate`: `values` are measured as ever, but the payload stays and nothing is refused
+    """
+
+    column: ClassVar[str] = "spans"
+
+    def __init__(self, options: Any, cuts: bool = True) -> None:
+        super().__init__(options)
+        self.cuts = cuts
+
+
+class Cut(Stage):
+    """Takes parts out of records: a sketch in the scan, spans in the decision; a new round begins with its `cutter`.
+
+    Only for modalities whose payload is stored. `values` are those of the sketch, most often `working`; what is cut is measured by the
+    cutter, which has the options and the label of this stage and is registered with it.
+    """
+
+    cutter: ClassVar[type[Cutter]]
+
+    @abstractmethod
+    def sketch(self, batch: pa.RecordBatch) -> Columns:
+        """One column for each of `values`, as long as the batch."""
+
+    @abstractmethod
+    def spans(self, entered: Entered) -> Spans:
+        """What is to be cut; found once for the same evidence, entering records, measuring and search options."""
+
+
 # ------------------------------------------------------------------------------------------ modalities
 
 
@@ -508,8 +559,8 @@ def stage_class(name: str) -> type[Stage]:
         loaded = point.load()
     except (ImportError, AttributeError) as error:
         raise D4AError(f"stage {name} ({point.value}) does not load: {error}", hint="reinstall the package that registers it") from error
-    if not (isinstance(loaded, type) and issubclass(loaded, Transform | Filter | Dedup)):
-        raise D4AError(f"stage {name} ({point.value}) is no Transform, Filter or Dedup")
+    if not (isinstance(loaded, type) and issubclass(loaded, Transform | Filter | Dedup | Cut)):
+        raise D4AError(f"stage {name} ({point.value}) is no Transform, Filter, Dedup or Cut")
     return loaded
 
 

@@ -147,6 +147,9 @@ def why_record(row: dict[str, Any], payloads: dict[int, tuple[str, bytes]]) -> R
         (row["verdict"], "bold green" if kept else "bold red"), f"  {row['flow']}  ", (visible(row["key"]), "bold"), no_wrap=True
     )
     lines = [f"  source      {row['source']}"] if row["source"] != row["key"] else []
+    if row["edited_chars"]:
+        why = f"; {row['detail']}" if kept and row["detail"] else ""
+        lines.append(f"  edited      {counted(row['edited_chars'], 'character')} less{why}")
     if kept:
         return Group(head, *map(_line, [*lines, f"  sample      {row['sample_key']} in {row['shard']}"]))
     lines.append(f"  by          {row['stage']}: {row['reason']}" + (f" ({row['detail']})" if row["detail"] else ""))

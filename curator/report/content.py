@@ -101,7 +101,7 @@ def flow_content(flow: FlowPlan, outcome: Any, ledger: Sequence[Path], scores: S
             Column(planned.label, value.name, value.doc, tuple(t for name, t in rules[planned.label] if name == value.name))
             for planned, stage in stages
             for value in stage.values
-            if not (value.sketch or value.json)
+            if not (value.sketch or value.json or value.working)
         ],
         values={(label, limit.reason): name for label, found in rules.items() for name, limit in found if limit.reason or len(found) == 1},
         dedups={planned.label: stage.threshold for planned, stage in stages if isinstance(stage, Dedup)},

@@ -1,0 +1,89 @@
+"""What Cuts decide, from the search to the batches of the next round: found once, committed with the verdicts, joined to the records.
+
+Spans belong to records, so evidence of what was cut is kept by partition under their digest: other spans are other evidence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .evidence import Evidence, View
+from .plan import FlowPlan, PlannedStage, code_key
+from .scan import SPANS
+from .stage import Cut, Ints, Spans
+from .store import Folder, Store, checked, committed, data_file, digest
+
+_COLUMNS = ("record", "start", "end", "twin")
+
+
+def search_spans(store: Store, view: View, planned: PlannedStage, stage: Cut, fence: Callable[[], None]) -> Spans:
+    """What a Cut takes out of the records of a view; records and twins are those of the flow."""
+    evidence, round_index = view.evidence, view.round_index
+    entering = hashlib.sha256(np.ascontiguousarray(view.indices).data).hexdigest()
+    asked = stage.options.of_kind("search")
+    key = digest("cut", planned.fingerprint(), asked, code_key(), evidence.identity(round_index), entering)
+    folder = store.unit("match", evidence.flow.name, key)
+    manifest = committed(folder)
+    if manifest is None:
+        found = stage.spans(view)
+        with Folder(folder, fence) as unit:
+            columns = {name: getattr(found, name) for name in _COLUMNS}
+            pq.write_table(pa.table(columns), unit.file("spans", ".parquet"), compression="zstd")
+            unit.manifest = {"notes": found.notes}
+    else:
+        table = pq.read_table(checked(data_file(folder, manifest, "spans")))
+        record, start, end, twin = (table.column(name).to_numpy() for name in _COLUMNS)
+        found = Spans(record, start, end, twin, manifest["notes"])
+    return Spans(view.indices[found.record], found.start, found.end, view.indices[found.twin], found.notes)
+
+
+def longest(spans: Spans) -> tuple[Ints, Ints]:
+    """Records that lose anything, ascending, and the twin of the longest span of each; of equal ones the first."""
+    by = np.lexsort((spans.start, spans.start - spans.end, spans.record))
+    records, first = np.unique(spans.record[by], return_index=True)
+    return records, spans.twin[by][first]
+
+
+def write_spans(unit: Folder, evidence: Evidence, spans: Spans) -> list[str]:
+    """Put spans into the unit of a decision; returns the digest of each partition's, "" where it has none."""
+    table = pa.table({name: getattr(spans, name) for name in _COLUMNS[:3]})
+    pq.write_table(table, unit.file("spans", ".parquet"), compression="zstd")
+    found = []
+    for first, behind in zip(evidence.starts[:-1], evidence.starts[1:], strict=True):
+        a, b = np.searchsorted(spans.record, [first, behind])
+        rows = np.stack([spans.record[a:b] - first, spans.start[a:b], spans.end[a:b]]).astype("<i8")
+        found.append(hashlib.sha256(rows.tobytes()).hexdigest() if a < b else "")
+    return found
+
+
+def read_spans(store: Store, flow: FlowPlan, key: str, start: int, end: int) -> pa.Table | None:
+    """row, spans (SPANS): of the records [start, end) of a flow those that lose anything; None where the decision cut nothing at all.
+
+    key  of the decision
+    """
+    folder = store.unit("decide", flow.name, key)
+    manifest = committed(folder)
+    assert manifest is not None, key
+    if "spans" not in manifest["files"]:
+        return None
+    table = _read(checked(data_file(folder, manifest, "spans")))
+    record = table.column("record").to_numpy()
+    a, b = np.searchsorted(record, [start, end])
+    rows, first = np.unique(record[a:b] - start, return_index=True)
+    pieces = table.slice(a, b - a).combine_chunks()
+    structs = pa.StructArray.from_arrays([pieces.column(name).combine_chunks() for name in ("start", "end")], names=["start", "end"])
+    offsets = pa.array(np.append(first, b - a), pa.int32())
+    return pa.table({"row": pa.array(rows), "spans": pa.ListArray.from_arrays(offsets, structs).cast(SPANS)})
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path) -> pa.Table:
+    """Spans of a whole flow: read once for all its partitions."""
+    return pq.read_table(path)
