@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .cuts import longest, search_spans, write_spans
+from .dedup.earlier import Joined, earlier_ids, find_earlier
 from .dedup.keepers import choose_keepers
 from .dedup.preference import named_values
 from .evidence import Evidence, View
@@ -34,6 +35,7 @@ VERDICTS = pa.schema(
         ("value", pa.float64()),
         ("threshold", pa.float64()),
         ("twin", pa.int64()),
+        ("elsewhere", pa.string()),
         ("similarity", pa.float64()),
     ]
 )
@@ -54,6 +56,7 @@ class Verdicts:
         self.value = np.full(size, np.nan)
         self.threshold = np.full(size, np.nan)
         self.twin = np.full(size, -1, np.int64)
+        self.elsewhere: npt.NDArray[np.object_] = np.full(size, None, object)  # name of a twin in an earlier dataset
         self.similarity = np.full(size, np.nan)
         self.clusters: dict[str, Ints] = {}  # see read_clusters; of this round
         self.spans: Spans | None = None  # what the round's Cut takes out; records are those of the flow
@@ -67,7 +70,8 @@ class Verdicts:
             column = table.column(name).combine_chunks()
             codes = np.array([self.code(text) for text in column.dictionary.to_pylist()], np.int16)
             target[:] = codes[column.indices.to_numpy()] if len(codes) else 0
-        self.detail = table.column("detail").to_numpy(zero_copy_only=False).astype(object)
+        for name in ("detail", "elsewhere"):
+            setattr(self, name, table.column(name).to_numpy(zero_copy_only=False).astype(object))
         for name in ("value", "threshold", "twin", "similarity"):
             setattr(self, name, table.column(name).to_numpy().copy())
         return self
@@ -92,15 +96,13 @@ class Verdicts:
         """As VERDICTS."""
         names = pa.array(self.names)
         coded = {n: pa.DictionaryArray.from_arrays(pa.array(getattr(self, n)), names) for n in ("stage", "reason")}
-        plain = {
-            n: pa.array(getattr(self, n), VERDICTS.field(n).type) for n in ("kept", "detail", "value", "threshold", "twin", "similarity")
-        }
+        plain = {n: pa.array(getattr(self, n), VERDICTS.field(n).type) for n in VERDICTS.names if n not in coded}
         return pa.table({name: {**coded, **plain}[name] for name in VERDICTS.names}, schema=VERDICTS)
 
 
 def decide_key(evidence: Evidence, round_index: int, before: str) -> str:
     """Digest of all evidence of the round, the round before, and the judging options."""
-    stages = [[s.fingerprint(), s.mode, s.options] for s in evidence.flow.rounds[round_index].stages]
+    stages = [[s.fingerprint(), s.mode, s.options, earlier_ids(evidence.flow, s)] for s in evidence.flow.rounds[round_index].stages]
     return digest("decide", code_key(), evidence.flow.name, before, evidence.identity(round_index), stages, evidence.limit)
 
 
@@ -166,9 +168,9 @@ def _decide_stage(
     if planned.mode == "judge" and isinstance(stage, Judging):
         _judge(evidence, round_index, planned.label, stage, alive, verdicts, result)
     elif planned.mode != "annotate" and isinstance(stage, Dedup):
-        view = View(evidence, round_index, planned.label, alive)
-        pairs = _search(store, evidence, round_index, planned, stage, view, fence)
-        _keep(stage, view, pairs, planned, verdicts, result)
+        entered = Joined(find_earlier(evidence.flow, planned), View(evidence, round_index, planned.label, alive))
+        pairs = _search(store, evidence, round_index, planned, stage, entered, fence)
+        _keep(stage, entered, pairs, planned, verdicts, result)
     elif isinstance(stage, Cut):
         spans = search_spans(store, View(evidence, round_index, planned.label, alive), planned, stage, fence)
         _note_spans(evidence, planned, spans, verdicts, result)
@@ -214,17 +216,16 @@ def _add(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
 
 
 def _search(
-    store: Store, evidence: Evidence, round_index: int, planned: PlannedStage, stage: Dedup, view: View, fence: Callable[[], None]
+    store: Store, evidence: Evidence, round_index: int, planned: PlannedStage, stage: Dedup, entered: Joined, fence: Callable[[], None]
 ) -> Pairs:
-    """The verified pairs of a Dedup: found once for the same evidence, entering records and search options."""
-    entering = hashlib.sha256(np.ascontiguousarray(view.indices).data).hexdigest()
-    key = digest(
-        "match", planned.fingerprint(), stage.search_key(), _ranking(stage, view), code_key(), evidence.identity(round_index), entering
-    )
+    """The verified pairs of a Dedup: found once for the same evidence, entering records, earlier datasets and search options."""
+    entering = hashlib.sha256(np.ascontiguousarray(entered.own.indices).data).hexdigest()
+    search = [stage.search_key(), _ranking(stage, entered), entered.dataset_ids]
+    key = digest("match", planned.fingerprint(), search, code_key(), evidence.identity(round_index), entering)
     folder = store.unit("match", evidence.flow.name, key)
     manifest = committed(folder)
     if manifest is None:
-        pairs = stage.pairs(view)
+        pairs = stage.pairs(entered)
         with Folder(folder, fence) as unit:
             columns = {"a": pairs.a, "b": pairs.b, "similarity": pairs.similarity}
             pq.write_table(pa.table(columns), unit.file("pairs", ".parquet"), compression="zstd")
@@ -235,41 +236,46 @@ def _search(
     return Pairs(a, b, similarity, manifest["notes"])
 
 
-def _ranking(stage: Dedup, view: View) -> str:
+def _ranking(stage: Dedup, entered: Joined) -> str:
     """Digest of the order of preference, where values of other stages decide it: their evidence is not this round's alone."""
     keep = getattr(stage.options, "keep", None)
     if keep is None or not named_values(keep):
         return ""
-    return hashlib.sha256(np.ascontiguousarray(stage.preference(view)).data).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(stage.order(entered)).data).hexdigest()
 
 
-def _keep(stage: Dedup, view: View, pairs: Pairs, planned: PlannedStage, verdicts: Verdicts, result: dict[str, Any]) -> None:
-    a, b, similarity = pairs.a, pairs.b, pairs.similarity
+def _keep(stage: Dedup, entered: Joined, pairs: Pairs, planned: PlannedStage, verdicts: Verdicts, result: dict[str, Any]) -> None:
+    settled, records = entered.settled, entered.own.indices
+    wanted = (pairs.a >= settled) | (pairs.b >= settled)
     if getattr(stage.options, "only_across_sources", False):
-        sources = view.column("source_index").to_numpy()
-        across = sources[a] != sources[b]
-        a, b, similarity = a[across], b[across], similarity[across]
-    kept = choose_keepers(a, b, similarity, stage.preference(view), stage.threshold)
-    out = np.flatnonzero(kept.twin >= 0)
-    clusters = np.full(len(verdicts.kept), -1, np.int64)
-    clusters[view.indices] = view.indices[np.where(kept.twin >= 0, kept.twin, np.arange(view.size))]
-    verdicts.clusters[planned.label] = clusters
+        sources = entered.column("source_index").to_numpy()
+        wanted &= sources[pairs.a] != sources[pairs.b]
+    kept = choose_keepers(pairs.a[wanted], pairs.b[wanted], pairs.similarity[wanted], stage.order(entered), stage.threshold)
+    twin, similarity = kept.twin[settled:], kept.similarity[settled:]
+    here, there = np.flatnonzero(twin >= settled), np.flatnonzero((twin >= 0) & (twin < settled))
+    stands = records.copy()
+    stands[here] = records[twin[here] - settled]
+    stands[there] = -1  # its cluster is another dataset's
+    verdicts.clusters[planned.label] = np.full(len(verdicts.kept), -1, np.int64)
+    verdicts.clusters[planned.label][records] = stands
     result["notes"] = {**result["notes"], **pairs.notes}
     if planned.mode == "tag":
-        result["notes"] |= {"clusters": len(np.unique(kept.twin[out])), "records that would be dropped": len(out)}
+        result["notes"] |= {"clusters": len(np.unique(twin[here])), "records that would be dropped": len(here) + len(there)}
         return
-    where = view.indices[out]
-    verdicts.drop(
-        where,
-        planned.label,
-        [stage.reason] * len(where),
-        value=kept.similarity[out],
-        threshold=np.full(len(where), stage.threshold),
-        twin=view.indices[kept.twin[out]],
-        similarity=kept.similarity[out],
-    )
-    if len(where):
-        result["reasons"] = _add(result["reasons"], {stage.reason: len(where)})
+    for out, named in ((here, {"twin": stands[here]}), (there, {"elsewhere": [entered.name(int(k)) for k in twin[there]]})):
+        verdicts.drop(
+            records[out],
+            planned.label,
+            [stage.reason] * len(out),
+            value=similarity[out],
+            threshold=np.full(len(out), stage.threshold),
+            similarity=similarity[out],
+            **named,
+        )
+    if len(here) + len(there):
+        result["reasons"] = _add(result["reasons"], {stage.reason: len(here) + len(there)})
+    if settled:
+        result["notes"] |= {"records of earlier datasets": settled, "twins in earlier datasets": len(there)}
 
 
 def read_clusters(store: Store, flow: FlowPlan, key: str) -> dict[str, Ints]:

@@ -295,6 +295,11 @@ class View:
         """Number of records."""
         return len(self.indices)
 
+    @property
+    def settled(self) -> int:
+        """None: all records are this run's."""
+        return 0
+
     def column(self, name: str) -> pa.ChunkedArray:
         """A value of the stage itself, or a column that every record has."""
         if name in ("key", "source"):

@@ -294,9 +294,10 @@ def _ledger(evidence: Evidence, entered: list[Ints], verdicts: Verdicts, kept: I
     }
     columns.update(_why(verdicts))
     twins = pa.array(verdicts.twin, mask=verdicts.twin < 0)
-    columns["twin"], columns["twin_source"] = evidence.keys.take(twins), evidence.sources.take(twins)
-    survivors = survivor(verdicts)
-    columns["survivor"] = evidence.keys.take(pa.array(survivors, mask=survivors < 0))
+    elsewhere = pa.array(verdicts.elsewhere, pa.large_string())
+    columns["twin"], columns["twin_source"] = pc.coalesce(evidence.keys.take(twins), elsewhere), evidence.sources.take(twins)
+    survivors, last = survivor(verdicts)
+    columns["survivor"] = pc.coalesce(evidence.keys.take(pa.array(survivors, mask=survivors < 0)), elsewhere.take(pa.array(last)))
     columns["edited_chars"] = _edited(evidence, entered)
     paths = np.array([shard["path"] for shard in packing.shards()], object)
     shard_of = np.empty(len(kept), object)
@@ -319,13 +320,15 @@ def _why(verdicts: Verdicts) -> dict[str, pa.Array]:
     return columns
 
 
-def survivor(verdicts: Verdicts) -> Ints:
-    """(n,) int64: for a duplicate, the record of the dataset at the end of its chain of twins; -1 where none is left."""
-    found = verdicts.twin.copy()
+def survivor(verdicts: Verdicts) -> tuple[Ints, Ints]:
+    """For a duplicate, (n,) int64: the record of the dataset at the end of its chain of twins, -1 where none is left here; and the last
+    record of the chain that has no twin here, itself where it has none: it may have one in an earlier dataset."""
+    found, last = verdicts.twin.copy(), np.arange(len(verdicts.twin))
     while True:
         onward = (found >= 0) & ~verdicts.kept[found]
         if not onward.any():
-            return found
+            return found, last
+        last[onward] = found[onward]
         found[onward] = verdicts.twin[found[onward]]
 
 

@@ -32,13 +32,21 @@ LEDGER = pa.schema(
         pa.field("value", pa.float64(), metadata={"doc": "the measured value that decided"}),
         pa.field("threshold", pa.float64(), metadata={"doc": "what it was compared with"}),
         pa.field("detail", pa.string(), metadata={"doc": "a few words more: a language, a class, a parser's message"}),
-        pa.field("twin", pa.string(), metadata={"doc": "for a duplicate: key of the record that this stage kept instead"}),
+        pa.field(
+            "twin",
+            pa.string(),
+            metadata={
+                "doc": "for a duplicate: key of the record that this stage kept instead; dataset_id:key where an earlier dataset has it"
+            },
+        ),
         pa.field("twin_source", pa.string(), metadata={"doc": "source of the twin"}),
         pa.field("similarity", pa.float64(), metadata={"doc": "measured similarity to the twin, 1 = equal"}),
         pa.field(
             "survivor",
             pa.string(),
-            metadata={"doc": "key of the record in the dataset that stands for it, following twins; null: none is left"},
+            metadata={
+                "doc": "the record that stands for it, following twins: its key, or dataset_id:key in an earlier dataset; null: none is left"
+            },
         ),
         pa.field("edited_chars", pa.int64(), metadata={"doc": "characters that cleaning took away or changed"}),
         pa.field("split", pa.string(), metadata={"doc": "split of a kept record"}),

@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from .dedup.earlier import find_earlier
 from .dedup.preference import lacking
 from .errors import D4AError, UsageError
 from .recipe import Flow, Recipe, StageSpec
@@ -51,6 +52,10 @@ class PlannedStage:
             assert issubclass(kind, Cut)
             return kind.cutter(options, self.mode == "judge")
         return kind(options)
+
+    def sketch_digest(self) -> str:
+        """What decides its sketches, whatever it is called: two datasets with equal ones can be searched together."""
+        return digest(self.fingerprint()[1:])
 
     def fingerprint(self) -> list[Any]:
         """What decides the values it measures: the stage's part of a scan key."""
@@ -217,6 +222,8 @@ def make_plan(recipe: Recipe, recipe_digest: str, machine: Machine, out: Path, l
         _check_keepers(rounds)
         listing = list_sources(flow, kind, Path(out).absolute())
         flows.append(FlowPlan(name, flow, rounds, tuple(partition(listing, flow, kind)), dict(sorted(listing.skipped.items()))))
+        for planned in (stage for one in rounds for stage in one.stages):
+            find_earlier(flows[-1], planned)
     return Plan(recipe, recipe_digest, machine, tuple(flows), limit)
 
 

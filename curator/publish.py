@@ -14,13 +14,14 @@ from typing import Any
 from .explain import Previews
 from .outcome import FlowOutcome
 from .pack import BESIDE, packed, published_shards
-from .plan import LIBRARIES, Plan, code_key
+from .plan import LIBRARIES, FlowPlan, Plan, code_key
 from .report.content import flow_content
 from .report.page import render
 from .shards import card, croissant
 from .shards.energon import energon_files, write_sqlite
 from .shards.indexes import folder_indexes
 from .shards.manifest import Dataset, File, FlowCounts, Shard, StageCounts, describe_file, merkle_root, read
+from .stage import Dedup
 from .store import DATASET, Store, committed, data_file, digest, file_digest, read_json, replacing, sync_file, write_json
 
 REPORT = "report.html"
@@ -154,8 +155,14 @@ def _dataset(plan: Plan, flows: list[FlowOutcome], shards: list[Shard], files: d
         files=files,
         licences={flow.name: flow.licences for flow in flows},
         members={flow.name: flow.suffixes for flow in flows},
+        sketches={flow.name: _sketches(plan.flow(flow.name)) for flow in flows},
         limit=plan.limit,
     )
+
+
+def _sketches(flow: FlowPlan) -> dict[str, str]:
+    stages = [stage for one in flow.rounds for stage in one.stages]
+    return {stage.label: stage.sketch_digest() for stage in stages if isinstance(stage.make(), Dedup)}
 
 
 def _counts(flow: FlowOutcome) -> FlowCounts:

@@ -17,6 +17,7 @@ _KINDS = {
     "measure": "a change scans anew",
     "file": "other contents scan anew",
     "search": "a change searches pairs anew",
+    "against": "other datasets are searched anew",
     "judge": "a change decides anew",
 }
 _MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]!![/]", "missing": "[dim]--[/]"}

@@ -70,7 +70,7 @@ class Options(BaseModel):
 
 
 def option_kind(info: Any) -> str:
-    """The kind of a pydantic field: "measure" unless `data_file`, `judge` or `search` made it."""
+    """The kind of a pydantic field: "measure" unless `data_file`, `judge` or `search` made it; "against" for datasets to search."""
     extra = info.json_schema_extra
     return str(extra.get("d4a", "measure")) if isinstance(extra, dict) else "measure"
 
@@ -101,6 +101,12 @@ class DedupOptions(Options):
     keep: Keep | None = search(None, KEEP_DOC + " null: texts by `longest`, images by [largest, longest].")
     only_across_sources: bool = judge(
         False, "Only records of different sources of the recipe are duplicates of each other, as in Zyda-2; within a source all stay."
+    )
+    against: tuple[str, ...] = Field(
+        (),
+        description="Datasets made before, by d4a with the same measuring options of this stage: what they kept is searched too, stays"
+        " whatever `keep` says, and is named as the twin by `dataset_id:key`.",
+        json_schema_extra={"d4a": "against"},
     )
 
 
@@ -334,6 +340,11 @@ class Entered(Protocol):
         """n."""
         ...
 
+    @property
+    def settled(self) -> int:
+        """So many records, the first ones, are of earlier datasets: they stay, and pairs among them do not matter."""
+        ...
+
     def column(self, name: str) -> pa.ChunkedArray:
         """One of the stage's own values (unprefixed), or `digest` (16 bytes), `payload_bytes`, `source_index` (int64), `source`, `key`."""
         ...
@@ -379,6 +390,12 @@ class Dedup(Stage):
         """(n,) int64: the records' indices, the most preferred first: by the option `keep`, else larger payload, then input order."""
         keep: Keep | None = getattr(self.options, "keep", None)
         return order_by(entered, "longest" if keep is None else keep)
+
+    def order(self, entered: Entered) -> Ints:
+        """(n,) int64: settled records in their order, then the others by `preference`."""
+        order = self.preference(entered)
+        own = order >= entered.settled
+        return np.concatenate([np.sort(order[~own]), order[own]])
 
     def search_key(self) -> dict[str, Any]:
         """What decides which pairs are found; pairs are searched anew when it changes."""
@@ -513,6 +530,10 @@ class Modality(ABC):
     @abstractmethod
     def members(self, payload: dict[str, Any]) -> dict[str, bytes]:
         """suffix -> bytes of one sample. The "json" member is the body, a JSON object; key, source and packed values are put before it."""
+
+    @abstractmethod
+    def payload_of(self, members: dict[str, bytes]) -> str | bytes:
+        """The payload proper (text, image bytes) of a sample, out of what `members` made."""
 
     @abstractmethod
     def preview(self, payload: bytes) -> tuple[str, bytes]:

@@ -67,7 +67,7 @@ class _Sketches:
 
     def __init__(self, entered: Entered, order: Ints, value: np.dtype[Any]) -> None:
         self._entered, self.order, self._value = entered, order, value
-        self.workspace = entered.workspace
+        self.workspace, self.settled = entered.workspace, np.uint64(entered.settled)
         self.rank = np.empty(len(order), np.int64)
         self.rank[order] = np.arange(len(order))
 
@@ -124,7 +124,8 @@ def _verify(sketches: _Sketches, candidates: Candidates, search: Search, exact: 
     rows = _Rows(sketches, candidates.involved)
     floor = search.floor
     kept, count = [np.empty(0, np.uint64)], 0
-    for pairs in candidates.pairs.portions():
+    for found in candidates.pairs.portions():
+        pairs = found[found >> _LATER >= sketches.settled]  # of two settled records both stay
         count += len(pairs)
         kept.append(pairs[rows.estimates(pairs) >= floor - 3 * np.sqrt(floor * (1 - floor) / rows.values)])  # three standard errors
     del rows

@@ -53,6 +53,12 @@ class Spill:
             got = os.preadv(self._file.fileno(), [data[: 1 << 30]], start)
             data, start = data[got:], start + got
 
+    def mapped(self, dtype: Any) -> npt.NDArray[Any]:
+        """All that was written, as an array that the system reads in where it is looked at, and forgets where memory is short."""
+        if not self._size:
+            return np.empty(0, dtype)
+        return np.asarray(np.memmap(self._file, dtype, "r"))
+
     def __len__(self) -> int:
         return self._size
 

@@ -96,6 +96,7 @@ class Dataset(Part):
     flows          flow -> counts; licences: flow -> SPDX identifier -> samples
     members        flow -> suffixes of the members of every sample
     files          relative path -> File
+    sketches       flow -> label of a dedup stage -> digest of what decides its sketches
     limit          only the first so many records of every flow were taken; None: all
     """
 
@@ -113,6 +114,7 @@ class Dataset(Part):
     shards: list[Shard]
     files: dict[RelativePath, File] = Field(default_factory=dict)
     licences: dict[str, dict[str, Count]] = Field(default_factory=dict)
+    sketches: dict[str, dict[str, str]] = Field(default_factory=dict)
     limit: Count | None = None
 
     def to_json(self) -> bytes:

@@ -30,7 +30,7 @@ class ExactImage(Dedup):
 
     def pairs(self, entered: Entered) -> Pairs:
         """Each file with the most preferred one of the same digest, which is always kept, so that no other pair is needed."""
-        order = self.preference(entered)
+        order = self.order(entered)
         digests = fixed_rows(entered.column("digest"), np.uint64, (2,))[order]
         _, first, group = np.unique(digests, axis=0, return_index=True, return_inverse=True)
         a, b = order[first[group.reshape(-1)]], order

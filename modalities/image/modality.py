@@ -57,6 +57,10 @@ class Image(Modality):
         """The file as it is, and an empty body for what the stages measured."""
         return {"jpg": payload["bytes"], "json": b"{}"}
 
+    def payload_of(self, members: dict[str, bytes]) -> bytes:
+        """The file."""
+        return members["jpg"]
+
     def preview(self, payload: bytes) -> tuple[str, bytes]:
         """A JPEG thumbnail of at most 160 x 160 pixels and 6 kB; a grey square for what cannot be decoded."""
         try:

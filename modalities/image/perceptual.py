@@ -81,7 +81,7 @@ class Perceptual(Dedup):
 
         Quadratic in the number of images, see `phash.similar_pairs`: 100,000 photographs take minutes, a million hours.
         """
-        compared = self.preference(entered)
+        compared = self.order(entered)
         structured = entered.column("contrast").to_numpy() >= self.options.min_contrast
         compared = compared[structured[compared]]
         thumbs = fixed_rows(entered.column("thumb"), np.uint8, (phash.SIDE, phash.SIDE))[compared]

@@ -66,7 +66,7 @@ class ExactText(Dedup):
         """Every member of a group of equal hashes with the group's most preferred one."""
         words = fixed_rows(entered.column("hash"), "<u8", (2,))
         rank = np.empty(entered.size, np.int64)
-        rank[self.preference(entered)] = np.arange(entered.size)
+        rank[self.order(entered)] = np.arange(entered.size)
         order = np.lexsort((rank, words[:, 1], words[:, 0]))
         words = words[order]
         opens = np.ones(entered.size, bool)  # the first of each group

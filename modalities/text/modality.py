@@ -17,6 +17,7 @@ import pyarrow as pa
 from ...curator.columns import buffers
 from ...curator.recipe import Source
 from ...curator.stage import Columns, Entry, Modality
+from .conversations import joined_text, structure_of
 from .html import check_html
 from .json_size import quoted_sizes
 from .read import FORMATS, format_by_name, read_entry
@@ -85,6 +86,13 @@ class Text(Modality):
         url = b"" if payload["url"] is None else _URL_HEAD + orjson.dumps(payload["url"])
         meta = b"" if payload["meta"] is None else _META_HEAD + payload["meta"].encode()
         return {"json": _TEXT_HEAD + orjson.dumps(payload["text"]) + url + meta + _TAIL}
+
+    def payload_of(self, members: dict[str, bytes]) -> str:
+        """The text; of a conversation the joined one that rules saw."""
+        body = orjson.loads(members["json"])
+        if "record" not in body:
+            return str(body["text"])
+        return joined_text(body["record"], structure_of(body["record"]) or "")
 
     def preview(self, payload: bytes) -> tuple[str, bytes]:
         """The first 600 characters."""

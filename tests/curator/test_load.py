@@ -317,7 +317,7 @@ def test_everything_at_once() -> None:
                 - {use: text.acme.toxicity, max_score: 65%, mode: anotate}
                                                        ^
             hint: write the share as a number: 0.65
-        r.yaml:7:55: `text.acme.toxicity.mode` must be one of `judge`, `annotate`, not "anotate"
+        r.yaml:7:55: `text.acme.toxicity.mode` must be one of `judge`, `annotate`, `tag`, not "anotate"
                 - {use: text.acme.toxicity, max_score: 65%, mode: anotate}
                                                                   ^
             hint: did you mean `annotate`?
