@@ -13,15 +13,14 @@ import numpy as np
 import pyarrow as pa
 from pydantic import model_validator
 
-from ...curator.columns import buffers
 from ...curator.dedup.bands import depths
 from ...curator.dedup.preference import KEEP_DOC, Keep
 from ...curator.stage import Columns, Dedup, DedupOptions, Entered, Floats, Ints, OptionError, Options, Pairs, Value, judge, measure, search
-from .containers import containment, find_containers, make_index
+from .containers import containment, find_containers, make_index, read_samples
 from .fss import shingle_sets
 from .tokens import tokenise
 from .verify import TEXT_BYTES, portions
-from .winnow import Values, winnow
+from .winnow import winnow
 
 
 class ContainedOptions(DedupOptions):
@@ -123,10 +122,9 @@ class ContainedText(Dedup):
 
     def _search(self, entered: Entered, order: Ints) -> tuple[Ints, Ints, dict[str, int]]:
         """Candidates: better and worse records, and notes."""
-        values, offsets = _samples(entered)
-        most = self.options.max_candidates
-        index = make_index(values, offsets, order, most)
-        found = find_containers(values, offsets, order, index, self.search_key()["pairs_from"], most)
+        samples, space, most = read_samples(entered), entered.workspace, self.options.max_candidates
+        index = make_index(samples, order, most, space.folder, max(1, space.memory // 16))
+        found = find_containers(samples, order, index, self.search_key()["pairs_from"], most)
         return order[found.better], order[found.worse], {"candidate_pairs": found.looked, "capped_texts": found.capped}
 
     def _verified(self, entered: Entered, inner: Ints, outer: Ints) -> Floats:
@@ -138,12 +136,6 @@ class ContainedText(Dedup):
             sets = shingle_sets(tokenise(entered.payload(records)), self.options.ngram)
             found[pairs] = containment(*sets, local[: len(pairs)], local[len(pairs) :])
         return found
-
-
-def _samples(entered: Entered) -> tuple[Values, Ints]:
-    """The samples of all records, as in winnow.Samples."""
-    offsets, data = buffers(entered.column("sample"))
-    return data[: offsets[-1]].view("<u4"), offsets // 4
 
 
 def _first_copies(entered: Entered, order: Ints) -> Ints:

@@ -9,22 +9,35 @@ Chaudhuri, Ganti, Kaushik, "A primitive operator for similarity joins in data cl
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ...curator.backends.cpu import kernel, part, read_only
-from ...curator.columns import Offsets
-from ...curator.stage import Ints
+from ...curator.columns import Offsets, buffers
+from ...curator.dedup.spill import Spill
+from ...curator.stage import Entered, Ints
 from .tokens import Hashes
 from .winnow import Values
 
 _32 = np.uint64(32)
 _BUCKET = 16  # bits of a value that lead to its place in the index
-_AT_ONCE = 1 << 24  # samples that are sorted at a time: 128 MB
 _PAIRS_AT_ONCE = 1 << 22
 _SHARE = 0.85  # of the containment is the share of common samples, on average and at least: edits change the neighbours' choice too
+
+
+class Sampled(NamedTuple):
+    """The samples of n records, in a file.
+
+    values      (m,) uint32   ascending within a record
+    begin, end  (n,) int64    record i has values[begin[i]:end[i]]
+    """
+
+    values: Values
+    begin: Ints
+    end: Ints
 
 
 class Index(NamedTuple):
@@ -33,14 +46,14 @@ class Index(NamedTuple):
     values   (m,) uint32    ascending
     buckets  (65537,) int64 values of highest bits k lie from buckets[k] to buckets[k + 1]
     texts    (m,) int64     number of texts that hold the value
-    starts   (m + 1,) int64 held by the texts heads[starts[i]:starts[i + 1]], of many by the most preferred ones only
+    ends     (m,) int64     it is held by heads[ends[i - 1]:ends[i]], of many by the most preferred ones only
     heads    (h,) uint32    ranks, ascending for each value
     """
 
     values: Values
     buckets: Ints
     texts: Ints
-    starts: Ints
+    ends: Ints
     heads: Values
 
 
@@ -57,49 +70,58 @@ class Found(NamedTuple):
     looked: int
 
 
-def make_index(values: Values, offsets: Offsets, order: Ints, max_candidates: int, at_once: int = _AT_ONCE) -> Index:
-    """Index of the samples of the texts in `order`.
+def read_samples(entered: Entered) -> Sampled:
+    """The column `sample` of all records."""
+    spill, begin, size = Spill(entered.workspace.folder), np.zeros(entered.size, np.int64), np.zeros(entered.size, np.int64)
+    for indices, column in entered.chunks("sample"):
+        offsets, data = buffers(column)
+        begin[indices] = (spill.append(data[offsets[0] : offsets[-1]]) + offsets[:-1] - offsets[0]) // 4
+        size[indices] = np.diff(offsets) // 4
+    return Sampled(read_only(spill.mapped("<u4")), begin, begin + size)
 
-    values, offsets  as of winnow.Samples
-    order            (n,) int64   indices of texts, the most preferred first: a text's place in it is its rank
 
-    Sorts a range of values at a time, so that beside the samples and the index it needs 8 * `at_once` bytes.
+def make_index(samples: Sampled, order: Ints, max_candidates: int, folder: Path, at_once: int) -> Index:
+    """Index of the samples of the records in `order`, in files.
+
+    order    (n,) int64  records, the most preferred first: a record's place in it is its rank
+    at_once  samples that are sorted at a time, 8 bytes each: a range of values
     """
-    values = read_only(values)
-    total = int((offsets[order + 1] - offsets[order]).sum())
+    total = int((samples.end - samples.begin)[order].sum())
     ranges = max(1, -(-total // at_once))
-    ends = [(k << 32) // ranges for k in range(1, ranges + 1)]
-    at = offsets[order]  # how far each text has been read
-    parts = []
-    for end in ends:
-        postings = np.empty(_count_below(values, offsets, order, at, end), np.uint64)
-        _collect(values, offsets, order, at, end, postings)
+    read = samples.begin.copy()  # how far each record has been read
+    columns = [Spill(folder) for _ in range(4)]
+    for k in range(1, ranges + 1):
+        end = (k << 32) // ranges
+        postings = np.empty(_count_below(*samples, order, read, end), np.uint64)
+        _collect(*samples, order, read, end, postings)
         postings.sort()
         groups, held = _count_groups(postings, max_candidates)
-        part_values, texts = np.empty(groups, np.uint32), np.empty(groups, np.int64)
-        lengths, heads = np.empty(groups, np.int64), np.empty(held, np.uint32)
-        _groups(postings, max_candidates, part_values, texts, lengths, heads)
-        parts.append((part_values, texts, lengths, heads))
-    all_values, texts, lengths, heads = (np.concatenate(column) for column in zip(*parts, strict=True))
-    buckets = np.searchsorted(all_values, np.arange(1 << _BUCKET, dtype=np.uint32) << np.uint32(32 - _BUCKET))
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    return Index(all_values, np.append(buckets, len(all_values)), texts, starts, heads)
+        found: tuple[npt.NDArray[Any], ...] = (
+            np.empty(groups, np.uint32),
+            np.empty(groups, np.int64),
+            np.empty(groups, np.int64),
+            np.empty(held, np.uint32),
+        )
+        _groups(postings, max_candidates, len(columns[3]) // 4, *found)
+        for spill, column in zip(columns, found, strict=True):
+            spill.append(column)
+    values, texts, ends, heads = (spill.mapped(dtype) for spill, dtype in zip(columns, ("u4", "i8", "i8", "u4"), strict=True))
+    buckets = np.searchsorted(values, np.arange(1 << _BUCKET, dtype=np.uint32) << np.uint32(32 - _BUCKET))
+    return Index(*map(read_only, (values, np.append(buckets, len(values)), texts, ends, heads)))
 
 
-def find_containers(values: Values, offsets: Offsets, order: Ints, index: Index, floor: float, max_candidates: int) -> Found:
-    """Pairs that may be contained at `floor` or more, at most `max_candidates` a text, those of its rarest values first."""
-    values = read_only(values)
+def find_containers(samples: Sampled, order: Ints, index: Index, floor: float, max_candidates: int) -> Found:
+    """Pairs that may be contained at `floor` or more, at most `max_candidates` a record, those of its rarest values first."""
     seen = np.full(len(order), -1, np.int64)
     at_once = max(1, _PAIRS_AT_ONCE // max_candidates)
     room = min(at_once, len(order)) * max_candidates
-    longest = int((offsets[order + 1] - offsets[order]).max(initial=0))
     better, worse = np.empty(room, np.int64), np.empty(room, np.int64)
-    probes = np.empty(longest, np.uint64)
+    probes = np.empty(int((samples.end - samples.begin)[order].max(initial=0)), np.uint64)
     parts: list[tuple[Ints, Ints]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
     capped = looked = 0
     for first in range(0, len(order), at_once):
         last = min(first + at_once, len(order))
-        found, more, compared = _find(values, offsets, order, first, last, *index, floor, max_candidates, seen, probes, better, worse)
+        found, more, compared = _find(samples, order, first, last, index, floor, max_candidates, seen, probes, better, worse)
         parts.append((better[:found].copy(), worse[:found].copy()))
         capped, looked = capped + more, looked + compared
     all_better, all_worse = (np.concatenate(side) for side in zip(*parts, strict=True))
@@ -117,27 +139,28 @@ def containment(hashes: Hashes, offsets: Offsets, inner: Ints, outer: Ints) -> n
 
 
 @kernel
-def _count_below(values: Values, offsets: Offsets, order: Ints, at: Ints, end: int) -> int:
+def _count_below(values: Values, begin: Ints, end: Ints, order: Ints, read: Ints, bound: int) -> int:
     count = 0
-    for rank in range(order.size):
-        k, last = at[rank], offsets[order[rank] + 1]
-        while k < last and np.int64(values[k]) < end:
+    for record in order:
+        k = read[record]
+        while k < end[record] and np.int64(values[k]) < bound:
             k += 1
-        count += k - at[rank]
+        count += k - read[record]
     return count
 
 
 @kernel
-def _collect(values: Values, offsets: Offsets, order: Ints, at: Ints, end: int, postings: Hashes) -> None:
-    """`value << 32 | rank` of all values below `end` that were not read before."""
+def _collect(values: Values, begin: Ints, end: Ints, order: Ints, read: Ints, bound: int, postings: Hashes) -> None:
+    """`value << 32 | rank` of all values below `bound` that were not read before."""
     count = 0
     for rank in range(order.size):
-        k, last = at[rank], offsets[order[rank] + 1]
-        while k < last and np.int64(values[k]) < end:
+        record = order[rank]
+        k = read[record]
+        while k < end[record] and np.int64(values[k]) < bound:
             postings[count] = np.uint64(values[k]) << _32 | np.uint64(rank)
             count += 1
             k += 1
-        at[rank] = k
+        read[record] = k
 
 
 @kernel
@@ -154,15 +177,17 @@ def _count_groups(postings: Hashes, most: int) -> tuple[int, int]:
 
 
 @kernel
-def _groups(postings: Hashes, most: int, values: Values, texts: Ints, lengths: Ints, heads: Values) -> None:
+def _groups(postings: Hashes, most: int, before: int, values: Values, texts: Ints, ends: Ints, heads: Values) -> None:
+    """Fill a part of the index; `before` ranks were written in the parts before."""
     group, held, start = 0, 0, 0
     for k in range(1, postings.size + 1):
         if k == postings.size or postings[k] >> _32 != postings[start] >> _32:
             if k - start > 1:
-                values[group], texts[group], lengths[group] = np.uint32(postings[start] >> _32), k - start, min(k - start, most)
-                for j in range(start, start + lengths[group]):
+                values[group], texts[group] = np.uint32(postings[start] >> _32), k - start
+                for j in range(start, start + min(k - start, most)):
                     heads[held] = np.uint32(postings[j])
                     held += 1
+                ends[group] = before + held
                 group += 1
             start = k
 
@@ -172,16 +197,11 @@ def _groups(postings: Hashes, most: int, values: Values, texts: Ints, lengths: I
 
 @kernel
 def _find(
-    values: Values,
-    offsets: Offsets,
+    samples: Sampled,
     order: Ints,
     first: int,
     last: int,
-    index_values: Values,
-    buckets: Ints,
-    texts: Ints,
-    starts: Ints,
-    heads: Values,
+    index: Index,
     floor: float,
     most: int,
     seen: Ints,
@@ -192,17 +212,18 @@ def _find(
     """Returns the number of pairs, of texts that were capped, and of pairs whose samples were compared."""
     found, capped, looked = 0, 0, 0
     for rank in range(first, last):
-        mine = values[offsets[order[rank]] : offsets[order[rank] + 1]]
+        mine = samples.values[samples.begin[order[rank]] : samples.end[order[rank]]]
         need = _least_shared(mine.size, floor)
-        asked = _rarest(mine, need, index_values, buckets, texts, probes)
+        asked = _rarest(mine, need, index, probes)
         before, over = found, False
         for k in range(asked):
             if found - before == most:
                 over = True
                 break
             group = np.int64(probes[k] & np.uint64(0xFFFFFFFF))
-            over |= texts[group] > most and rank > heads[starts[group + 1] - 1]
-            for other in heads[starts[group] : starts[group + 1]]:
+            start, end = index.ends[group - 1] if group else 0, index.ends[group]
+            over |= index.texts[group] > most and rank > index.heads[end - 1]
+            for other in index.heads[start:end]:
                 if other >= rank:
                     break
                 if seen[other] == rank:
@@ -210,7 +231,7 @@ def _find(
                 seen[other] = rank
                 looked += 1
                 record = order[other]
-                if _share_enough(mine, values[offsets[record] : offsets[record + 1]], need):
+                if _share_enough(mine, samples.values[samples.begin[record] : samples.end[record]], need):
                     if found - before == most:
                         break
                     better[found], worse[found] = np.int64(other), rank
@@ -227,16 +248,16 @@ def _least_shared(size: int, floor: float) -> int:
 
 
 @part
-def _rarest(mine: Values, need: int, values: Values, buckets: Ints, texts: Ints, probes: Hashes) -> int:
+def _rarest(mine: Values, need: int, index: Index, probes: Hashes) -> int:
     """Write `texts << 32 | group` of the values to ask for, the rarest first: who shares `need` values shares one of these."""
     asked = mine.size - need + 1
     known = 0
     for k in range(mine.size):
-        group = _place(mine[k], values, buckets)
+        group = _place(mine[k], index.values, index.buckets)
         if group < 0:
             asked -= 1  # nobody else has it: the rarest of all
         else:
-            probes[known] = np.uint64(texts[group]) << _32 | np.uint64(group)
+            probes[known] = np.uint64(index.texts[group]) << _32 | np.uint64(group)
             known += 1
     if asked <= 0:
         return 0

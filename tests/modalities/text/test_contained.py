@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import random
+import tempfile
+from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from d4a.curator.dedup.keepers import Kept, choose_keepers
-from d4a.curator.stage import Ints, Pairs
+from d4a.curator.stage import Ints, Pairs, Workspace
 from d4a.modalities.text.contained import ContainedOptions, ContainedText
-from d4a.modalities.text.containers import make_index
 from d4a.modalities.text.tokens import tokenise
 from d4a.modalities.text.winnow import winnow
 from hypothesis import given, settings
@@ -22,13 +24,22 @@ from pydantic import ValidationError
 class Corpus:
     """Texts that reached the stage."""
 
-    def __init__(self, stage: ContainedText, texts: list[str]) -> None:
+    def __init__(self, stage: ContainedText, texts: list[str], memory: int = 1 << 26) -> None:
+        self.memory = memory
         self.texts = pa.array(texts, pa.large_string())
         self.size = len(texts)
         self.columns = stage.sketch(pa.record_batch({"text": self.texts})) | {"payload_bytes": pc.binary_length(self.texts)}
 
     def column(self, name: str) -> pa.ChunkedArray:
         return pa.chunked_array([self.columns[name]])
+
+    def chunks(self, name: str) -> Iterator[tuple[Ints, pa.Array]]:
+        for start in range(0, self.size, 50):
+            yield np.arange(start, min(start + 50, self.size)), self.columns[name].slice(start, 50)
+
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(Path(tempfile.gettempdir()), self.memory)
 
     def foreign(self, name: str) -> None:
         return None
@@ -170,13 +181,12 @@ def test_work_grows_with_the_texts_where_all_share_a_template() -> None:
     assert looked[1] < 4.2 * looked[0]
 
 
-def test_the_index_is_the_same_in_pieces() -> None:
-    draw = np.random.default_rng(2)
-    texts = pa.array([words(*draw.integers(0, 3000, 200) // 40 * 40 + np.arange(200) % 40) for _ in range(60)])
-    values, offsets, _ = winnow(tokenise(texts), 5, 4)
-    order = draw.permutation(60)
-    whole, pieces = (make_index(values, offsets, order, 3, at_once) for at_once in (1 << 20, 37))
-    assert all(np.array_equal(a, b) for a, b in zip(whole, pieces, strict=True))
+def test_little_memory_finds_the_same() -> None:
+    texts = [words(*range(10 * k, 10 * k + 200)) for k in range(60)] + [words(*range(10 * k, 10 * k + 100)) for k in range(60)]
+    stage = ContainedText(ContainedOptions(window=4, pairs_from=0.5, max_candidates=4))
+    whole, pieces = (stage.pairs(Corpus(stage, texts, memory)) for memory in (1 << 26, 600))
+    assert len(whole.a) > 200 and whole.notes == pieces.notes
+    assert all(np.array_equal(getattr(whole, name), getattr(pieces, name)) for name in ("a", "b", "similarity"))
 
 
 def test_nothing_entered() -> None:
