@@ -2,9 +2,10 @@
 
     python tests/bench/bench_warc.py FILE.warc.gz [--gold GOLD.jsonl] [--rounds 5] [--slow 100]
 
-CPU time (user) of one process, best of several interleaved rounds, and as a multiple of a floor in the same run:
-resiliparse's parser and main content over the same pages, already decoded. GOLD has `url` and `text` of pages whose
-main text is known: F1 over words, mean over pages. trafilatura is measured on the first SLOW pages.
+CPU time (user) of one process, best of several interleaved rounds, and as a multiple of two floors in the same run:
+resiliparse's parser and main content over the same pages, already decoded; and WARC to text as a user would write it with
+resiliparse's own parts (FastWARC, its charset detection, parser and extraction), which look for no damage. GOLD has `url`
+and `text` of pages whose main text is known: F1 over words, mean over pages. trafilatura is measured on the first SLOW pages.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ def pages_of(path: Path) -> dict[str, bytes]:
 
 def works(path: Path, bodies: list[bytes]) -> dict[str, Work]:
     """Everything that is measured over all pages, the floor first."""
-    from fastwarc.warc import ArchiveIterator
+    from fastwarc.warc import ArchiveIterator, WarcRecordType
     from resiliparse.extract.html2text import extract_plain_text
+    from resiliparse.parse.encoding import bytes_to_str, detect_encoding
     from resiliparse.parse.html import HTMLTree
 
     texts = [decode(body).text for body in bodies]
@@ -65,6 +67,16 @@ def works(path: Path, bodies: list[bytes]) -> dict[str, Work]:
     def read(extract: str) -> Work:
         return lambda: list(read_warc(str(path), 0, size, size, Source(path=str(path), extract=extract)))
 
+    def written(main: bool) -> Work:
+        def run() -> None:
+            with path.open("rb") as file:
+                for record in ArchiveIterator(file, record_types=WarcRecordType.response, parse_http=True):
+                    body = record.reader.read()
+                    tree = HTMLTree.parse(bytes_to_str(body, detect_encoding(body)))
+                    extract_plain_text(tree, preserve_formatting=True, main_content=main, alt_texts=False)
+
+        return run
+
     def iterated() -> None:
         with path.open("rb") as file:
             for record in ArchiveIterator(file):
@@ -72,8 +84,10 @@ def works(path: Path, bodies: list[bytes]) -> dict[str, Work]:
 
     return {
         "floor: resiliparse, main content": extracted(True),
+        "WARC to text by its own parts, main content": written(True),
         "WARC to text, main content": read("resiliparse"),
         "floor: resiliparse, all text": extracted(False),
+        "WARC to text by its own parts, all text": written(False),
         "WARC to text, all text": read("plain"),
         "records (gunzip, heads)": lambda: sum(1 for _ in warc_records(str(path), 0, size)),
         "the same by FastWARC": iterated,
@@ -128,13 +142,15 @@ def main() -> None:
             best[name] = min(best[name], timed(work))
     megabytes = sum(map(len, bodies)) / 1e6
     print(f"{len(bodies):,} pages, {megabytes:.1f} MB of HTML; user CPU of one core, best of {given.rounds + 1}")
-    print(f"{'':36} {'pages/s':>9} {'MB/s':>7} {'x floor':>8}")
-    floor = 0.0
+    print(f"{'':44} {'pages/s':>9} {'MB/s':>7} {'x floor':>8} {'x parts':>8}")
+    floor = parts = 0.0
     for name, seconds in best.items():
         floor = seconds if name.startswith("floor") else floor
         if name.startswith("records"):
-            floor = next(iter(best.values()))  # shares of the first
-        print(f"{name:36} {len(bodies) / seconds:9,.0f} {megabytes / seconds:7.0f} {seconds / floor:8.3f}")
+            floor, parts = list(best.values())[:2]  # shares of the first
+        parts = seconds if "own parts" in name else parts
+        beside = "" if name.startswith("floor") else f" {seconds / parts:8.3f}"
+        print(f"{name:44} {len(bodies) / seconds:9,.0f} {megabytes / seconds:7.0f} {seconds / floor:8.3f}{beside}")
     if given.gold:
         quality(pages, given.gold, given.slow)
 
