@@ -77,7 +77,7 @@ class _Sketches:
             ranks = self.rank[indices]
             chosen = wanted[ranks]
             rows = fixed_rows(column, self._value, (column.type.byte_width // self._value.itemsize,))
-            yield ranks[chosen], rows[chosen]
+            yield ranks[chosen], rows[chosen].astype(np.uint32, copy=False)  # of 64 bits the low half
 
 
 # ------------------------------------------------------------------------------------------------------ candidates
@@ -132,7 +132,7 @@ def _verify(sketches: _Sketches, candidates: Candidates, search: Search, exact: 
     pairs = np.concatenate(kept)
     notes = {"candidate_pairs": count, "verified_pairs": len(pairs), "capped_bands": candidates.capped}
     similarity = np.empty(len(pairs))
-    step = max(len(sketches.order), sketches.workspace.memory // 128)
+    step = max(1, len(sketches.order), sketches.workspace.memory // 128)
     for start in range(0, len(pairs), step):
         a, b = _ranks(pairs[start : start + step])
         similarity[start : start + step] = exact(sketches.order[a], sketches.order[b])

@@ -31,10 +31,10 @@ _1, _3, _7, _8, _32, _255 = (np.uint64(k) for k in (1, 3, 7, 8, 32, 255))
 _NONE = np.uint64(0)
 
 # multipliers and start values: odd words from the fraction of pi and of the golden ratio
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-_END = np.uint64(0xD6E8FEB86659FD93)
-_START = np.uint64(0x243F6A8885A308D3)
-_LIST = np.uint64(0x13198A2E03707345)
+MIX = np.uint64(0x9E3779B97F4A7C15)
+END = np.uint64(0xD6E8FEB86659FD93)
+START = np.uint64(0x243F6A8885A308D3)
+LIST = np.uint64(0x13198A2E03707345)
 
 
 class Tokens(NamedTuple):
@@ -140,18 +140,18 @@ def fold(data: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entri
 @lean
 def _fold_character(code: np.uint32, properties: np.int32, out: Bytes, o: np.uint64) -> np.uint64:
     if properties & RUN:
-        return _encode(np.uint32(np.int32(code) + (properties >> CASE_SHIFT)), out, o)
+        return encode(np.uint32(np.int32(code) + (properties >> CASE_SHIFT)), out, o)
     if properties & SOLO:
         if o and out[o - _1] != 0x20:
             out[o] = 0x20
             o += _1
-        o = _encode(code, out, o)
+        o = encode(code, out, o)
     out[o] = 0x20
     return o + _1
 
 
 @lean
-def _encode(code: np.uint32, out: Bytes, o: np.uint64) -> np.uint64:
+def encode(code: np.uint32, out: Bytes, o: np.uint64) -> np.uint64:
     """Write a code point as UTF-8 at out[o]; returns the place behind it."""
     if code < 0x80:
         out[o] = np.uint8(code)
@@ -181,7 +181,7 @@ def hash_words(folded: Bytes, length: np.uint64, out: Hashes, count: np.uint64) 
     The lengths of words are a coin toss to a branch predictor, so a step has no branch.
     """
     p = np.uint64(0)
-    state, listed = _START, _LIST
+    state, listed = START, LIST
     while p < length:
         word = load8(folded, p)
         other = word ^ _SPACES
@@ -189,26 +189,26 @@ def hash_words(folded: Bytes, length: np.uint64, out: Hashes, count: np.uint64) 
         mask, size = bytes_below(spaces)  # without a space: all eight
         ended = _1 if spaces else _NONE
         p += size + ended
-        state = _step(state, word & mask) if size else state
-        token = state * _END
+        state = mix_in(state, word & mask) if size else state
+        token = state * END
         token ^= token >> _32
         out[count] = token
-        found = ended if state != _START else _NONE
+        found = ended if state != START else _NONE
         count += found
-        listed = _step(listed, token) if found else listed
-        state = _START if ended else state
-    return count, listed * _END
+        listed = mix_in(listed, token) if found else listed
+        state = START if ended else state
+    return count, listed * END
 
 
 @lean
-def _step(state: np.uint64, word: np.uint64) -> np.uint64:
-    state = (state ^ word) * _MIX
+def mix_in(state: np.uint64, word: np.uint64) -> np.uint64:
+    state = (state ^ word) * MIX
     return state ^ (state >> np.uint64(29))
 
 
 @lean
 def _hash_bytes(data: Bytes, start: np.uint64, end: np.uint64) -> np.uint64:
-    state = ~_LIST
+    state = ~LIST
     for k in range(start, end):
-        state = _step(state, np.uint64(data[k]))
-    return state * _END
+        state = mix_in(state, np.uint64(data[k]))
+    return state * END
