@@ -110,7 +110,7 @@ class ContainedText(Dedup):
 
         Texts of equal token lists are contained in the first of them, which alone is searched for.
         """
-        order = self.preference(entered)
+        order = self.order(entered)
         tokens = entered.column("shingles").to_numpy() + self.options.ngram - 1
         order = order[tokens[order] >= self.options.min_tokens]
         first = _first_copies(entered, order)
@@ -124,7 +124,8 @@ class ContainedText(Dedup):
         """Candidates: better and worse records, and notes."""
         samples, space, most = read_samples(entered), entered.workspace, self.options.max_candidates
         index = make_index(samples, order, most, space.folder, max(1, space.memory // 16))
-        found = find_containers(samples, order, index, self.search_key()["pairs_from"], most)
+        asking = int(np.count_nonzero(order < entered.settled))  # those before it, the settled ones, stay whatever holds them
+        found = find_containers(samples, order, asking, index, self.search_key()["pairs_from"], most)
         return order[found.better], order[found.worse], {"candidate_pairs": found.looked, "capped_texts": found.capped}
 
     def _verified(self, entered: Entered, inner: Ints, outer: Ints) -> Floats:

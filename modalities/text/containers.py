@@ -110,8 +110,11 @@ def make_index(samples: Sampled, order: Ints, max_candidates: int, folder: Path,
     return Index(*map(read_only, (values, np.append(buckets, len(values)), texts, ends, heads)))
 
 
-def find_containers(samples: Sampled, order: Ints, index: Index, floor: float, max_candidates: int) -> Found:
-    """Pairs that may be contained at `floor` or more, at most `max_candidates` a record, those of its rarest values first."""
+def find_containers(samples: Sampled, order: Ints, asking: int, index: Index, floor: float, max_candidates: int) -> Found:
+    """Pairs that may be contained at `floor` or more, at most `max_candidates` a record, those of its rarest values first.
+
+    asking  the first rank for which containers are looked for
+    """
     seen = np.full(len(order), -1, np.int64)
     at_once = max(1, _PAIRS_AT_ONCE // max_candidates)
     room = min(at_once, len(order)) * max_candidates
@@ -119,7 +122,7 @@ def find_containers(samples: Sampled, order: Ints, index: Index, floor: float, m
     probes = np.empty(int((samples.end - samples.begin)[order].max(initial=0)), np.uint64)
     parts: list[tuple[Ints, Ints]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
     capped = looked = 0
-    for first in range(0, len(order), at_once):
+    for first in range(asking, len(order), at_once):
         last = min(first + at_once, len(order))
         found, more, compared = _find(samples, order, first, last, index, floor, max_candidates, seen, probes, better, worse)
         parts.append((better[:found].copy(), worse[:found].copy()))

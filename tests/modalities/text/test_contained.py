@@ -24,8 +24,8 @@ from pydantic import ValidationError
 class Corpus:
     """Texts that reached the stage."""
 
-    def __init__(self, stage: ContainedText, texts: list[str], memory: int = 1 << 26) -> None:
-        self.memory = memory
+    def __init__(self, stage: ContainedText, texts: list[str], memory: int = 1 << 26, settled: int = 0) -> None:
+        self.memory, self.settled = memory, settled
         self.texts = pa.array(texts, pa.large_string())
         self.size = len(texts)
         self.columns = stage.sketch(pa.record_batch({"text": self.texts})) | {"payload_bytes": pc.binary_length(self.texts)}
@@ -149,6 +149,14 @@ def test_a_text_never_goes_for_what_it_contains() -> None:
         pairs, kept = find(texts, keep="first")
         assert (kept.twin >= 0).tolist() == [False, texts[1] == part]
         assert len(pairs.a) == (texts[1] == part)
+
+
+def test_what_an_earlier_dataset_holds_stays() -> None:
+    part, whole = words(*range(100)), words(*range(400))
+    stage = ContainedText(ContainedOptions())
+    for texts, found in (([part, whole], []), ([whole, part], [(0, 1)]), ([part, part, part], [(0, 2)])):
+        pairs = stage.pairs(Corpus(stage, texts, settled=len(texts) - 1))
+        assert [(a, b) for a, b in zip(pairs.a.tolist(), pairs.b.tolist(), strict=True) if b == len(texts) - 1] == found
 
 
 def test_of_equal_texts_one_stays_and_copies_share_its_containers() -> None:
