@@ -21,18 +21,23 @@ from ...curator.stage import Columns, Dedup, Entered, Options, Pairs, Value
 from .fss import signatures
 from .fuzzy_options import FuzzyOptions
 from .minhash import Permutations, minhash, nemo_permutations, own_permutations
+from .normal_form import NormalForm
 from .shingles import Shingling
 from .verify import TEXT_BYTES, exact_similarity
 
 _CHARACTER_BYTES = 8  # shingles of characters take so many times the memory of words
 
 
+def _bits(options: FuzzyOptions) -> int:
+    return options.bits or 32
+
+
 def _values(options: FuzzyOptions) -> tuple[Value, ...]:
     made = "Fast Similarity Sketch" if options.scheme == "fss" else "MinHash signature"
-    doc = f"{made} of the shingle set: {options.hashes} uint{options.bits}, little-endian."
+    doc = f"{made} of the shingle set: {options.hashes} uint{_bits(options)}, little-endian."
     listed = "Hash of the list of words or characters; of the bytes where there is none."
     return (
-        Value("signature", pa.binary(options.bits // 8 * options.hashes), doc, sketch=True),
+        Value("signature", pa.binary(_bits(options) // 8 * options.hashes), doc, sketch=True),
         Value("fingerprint", pa.uint64(), listed, sketch=True),
         Value("tokens", pa.int64(), "Number of words or characters, in the sense of `shingle`, of the text that is compared."),
     )
@@ -42,7 +47,7 @@ class FuzzyText(Dedup):
     """Near-duplicate texts: signatures of shingle sets propose pairs, the exact similarity of the sets decides.
 
     Presets take shingles, number of hashes, bands and rows as published; pairs are verified and keepers chosen as d4a does it, where
-    the originals verify nothing and drop whatever shares a band. In brackets the share of pairs that are found at the threshold.
+    the originals verify nothing and drop what shares a band. In brackets the share of pairs that are found at the threshold.
 
     slimpajama: 13 characters of the lower-cased text without ASCII punctuation, white space collapsed; 128 hashes, 9 x 13, threshold
     0.8 (0.40).
@@ -86,13 +91,13 @@ class FuzzyText(Dedup):
     @cached_property
     def shingling(self) -> Shingling:
         """How shingles are made."""
-        form = self.options.normalise
+        form = self.options.normalise or NormalForm.model_validate({})
         if self.options.shingle == "spaced":
             form = form.model_copy(update={"white_space": "collapse"})
         return Shingling(self.options.shingle, self.options.ngram, form)
 
     def banding(self) -> tuple[int, int]:
-        """(bands, rows) of the search."""
+        """By the options, or chosen for the threshold."""
         return self.options.banding()
 
     def found(self, similarity: float) -> float:
@@ -126,7 +131,7 @@ class FuzzyText(Dedup):
     def _permutations(self) -> Permutations:
         options = self.options
         draw = nemo_permutations if options.permutations == "nemo" else own_permutations
-        return draw(options.hashes, options.bits, options.seed)
+        return draw(options.hashes, _bits(options), options.seed or 0)
 
     def pairs(self, entered: Entered) -> Pairs:
         """Every pair that shares a band and whose shingle sets are at least as similar as the floor of `search_key`."""
@@ -136,7 +141,7 @@ class FuzzyText(Dedup):
         return near_pairs(
             entered,
             self.preference(entered),
-            f"<u{self.options.bits // 8}",
+            f"<u{_bits(self.options) // 8}",
             search,
             lambda a, b: exact_similarity(entered, a, b, self.shingling.sets, room),
         )

@@ -39,16 +39,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "hashes": 128, "bands": 32, "rows": 4, "threshold": 0.4,
     },
     "zyda-2": {
-        "shingle": "characters", "ngram": 25, "normalise": {}, "permutations": "nemo", "seed": 10,
+        "shingle": "characters", "ngram": 25, "permutations": "nemo", "seed": 10,
         "hashes": 128, "bands": 8, "rows": 16, "threshold": 0.85,
     },
     "nemo": {
-        "shingle": "characters", "ngram": 24, "normalise": {}, "permutations": "nemo", "seed": 42,
+        "shingle": "characters", "ngram": 24, "permutations": "nemo", "seed": 42,
         "hashes": 260, "bands": 20, "rows": 13, "threshold": 0.8,
     },
 }  # fmt: skip
 
-_MINHASH_ONLY = ("hashes", "bits", "permutations", "seed")
+_MINHASH = {"bits": 32, "permutations": "own", "seed": 42}
 
 
 class FuzzyOptions(DedupOptions):
@@ -72,17 +72,17 @@ class FuzzyOptions(DedupOptions):
     ngram: int = measure(
         5, "Words or characters in a shingle; a text of fewer is one shingle, and so equals only a text of the same.", ge=1, le=64
     )
-    normalise: NormalForm = measure(
-        NormalForm(), "What is done to a text before shingles are made from it; its record keeps the text as it is."
+    normalise: NormalForm | None = measure(
+        None, "What is done to a text before shingles are made from it, null: nothing; its record keeps the text as it is."
     )
     hashes: int = measure(BINS, f"Values in a signature; fss has always {BINS}.", ge=1, le=MAX_HASHES)
-    bits: Literal[32, 64] = measure(32, "Width of a hash and of a value; minhash only.")
-    permutations: Literal["own", "nemo"] = measure(
-        "own",
-        "The permutations h * a + b of minhash. own: every a is odd, hence a bijection. nemo: NeMo Curator's, from NumPy's legacy"
-        " generator.",
+    bits: Literal[32, 64] | None = measure(None, "Width of a hash and of a value; minhash only, null: 32.")
+    permutations: Literal["own", "nemo"] | None = measure(
+        None,
+        "The permutations h * a + b; minhash only, null: own. own: every a is odd, hence a bijection. nemo: NeMo Curator's, from NumPy's"
+        " legacy generator.",
     )
-    seed: int = measure(42, "Where permutations, and with `nemo` the hash too, begin; minhash only.", ge=0, lt=2**31)
+    seed: int | None = measure(None, "Where permutations, and with `nemo` the hash too, begin; minhash only, null: 42.", ge=0, lt=2**31)
     threshold: float = judge(
         0.8,
         "Least Jaccard similarity of two texts' shingle sets that makes them duplicates. Bands are chosen for it: of 256 values, below"
@@ -106,19 +106,22 @@ class FuzzyOptions(DedupOptions):
     @model_validator(mode="before")
     @classmethod
     def _begin_with_the_preset(cls, given: Any) -> Any:
-        preset = PRESETS.get(str(given.get("preset"))) if isinstance(given, dict) else None
-        if preset is None:
+        if not isinstance(given, dict):
             return given  # what is wrong is said by the field
-        if given.get("scheme") == "fss":
-            preset = {name: value for name, value in preset.items() if name not in _MINHASH_ONLY}
-        return {"scheme": "minhash", **preset, **given}
+        preset = PRESETS.get(str(given.get("preset")), {})
+        scheme = given.get("scheme", "minhash" if preset else "fss")
+        if scheme == "fss":
+            preset = {name: value for name, value in preset.items() if name not in ("hashes", *_MINHASH)}
+        options = {"scheme": scheme, **preset, **given}
+        return {**options, **{name: value for name, value in _MINHASH.items() if scheme == "minhash" and options.get(name) is None}}
 
     @model_validator(mode="after")
     def _belong_to_the_scheme(self) -> Self:
-        for option in _MINHASH_ONLY if self.scheme == "fss" else ():
-            if getattr(self, option) != type(self).model_fields[option].default:
-                hint = f"it always has {BINS} values" if option == "hashes" else "leave it out"
-                raise OptionError(f"the fss scheme has no choice of `{option}`", option, f"{hint}, or write `scheme: minhash`")
+        if self.scheme == "fss" and self.hashes != BINS:
+            raise OptionError(f"fss has always {BINS} values", "hashes", "leave it out, or write `scheme: minhash`")
+        for option in _MINHASH if self.scheme == "fss" else ():
+            if getattr(self, option) is not None:
+                raise OptionError(f"fss has no choice of `{option}`", option, "leave it out, or write `scheme: minhash`")
         return self
 
     @model_validator(mode="after")

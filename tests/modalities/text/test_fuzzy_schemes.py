@@ -116,6 +116,7 @@ def test_options_beside_a_preset_override_it() -> None:
     assert (options.ngram, options.hashes, options.permutations) == (7, 260, "nemo")
     assert options.banding() == (43, 6)
     assert FuzzyOptions(preset="fineweb", scheme="fss").hashes == 256
+    assert (FuzzyOptions(preset="nemo", seed=None).seed, FuzzyOptions(preset="zyda-2").seed) == (42, 10)
 
 
 def test_a_preset_of_a_recipe_is_what_it_stands_for(tmp_path: Path) -> None:
@@ -126,12 +127,12 @@ def test_a_preset_of_a_recipe_is_what_it_stands_for(tmp_path: Path) -> None:
     assert text is not None
     options = FuzzyOptions.model_validate(text.stages[0].options)
     assert (options.scheme, options.shingle, options.ngram, options.bands, options.rows) == ("minhash", "spaced", 13, 9, 12)
-    assert options.normalise.accents == "decompose"
+    assert options.normalise is not None and options.normalise.accents == "decompose"
     spelt = FuzzyOptions(**{name: value for name, value in options.model_dump().items() if name != "preset"})
     assert spelt.of_kind("measure") == options.of_kind("measure")
     assert FuzzyText(spelt).search_key() == FuzzyText(options).search_key()
     recipe.write_text(head + "bits: 64}\n", encoding="utf-8")
-    with pytest.raises(RecipeError, match="the fss scheme has no choice of `bits`"):
+    with pytest.raises(RecipeError, match="fss has no choice of `bits`"):
         load(str(recipe))
 
 
