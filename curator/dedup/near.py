@@ -77,7 +77,7 @@ class _Sketches:
             ranks = self.rank[indices]
             chosen = wanted[ranks]
             rows = fixed_rows(column, self._value, (column.type.byte_width // self._value.itemsize,))
-            yield ranks[chosen], rows[chosen].astype(np.uint32, copy=False)  # of 64 bits the low half
+            yield ranks[chosen], rows[chosen]
 
 
 # ------------------------------------------------------------------------------------------------------ candidates
