@@ -20,6 +20,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from ..curator.errors import D4AError, MachineError, UsageError
+from ..curator.stage import Facts, Machine
 from ..curator.wording import did_you_mean
 from . import weights
 from .weights import Weights
@@ -129,6 +130,12 @@ def _clip_config(clip: str) -> dict[str, Any] | None:
         return None
     config = json.loads(path.read_text(encoding="utf-8"))
     return dict(config.get("model_cfg", config))
+
+
+def facts(found: Weights, machine: Machine, versions: dict[str, str]) -> Facts:
+    """What a stage that embeds found out at plan time: its numeric class, and where the weights are."""
+    numeric = {"weights": found.sha256, "precision": machine.precision, "device": device_kind(machine.device), **versions}
+    return Facts(numeric, {"path": str(found.path), "device": machine.device})
 
 
 def device_kind(device: str) -> str:

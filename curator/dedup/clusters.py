@@ -31,13 +31,13 @@ class Clusters(NamedTuple):
     home      (n,) int64    the cluster of every vector: the centroid of the greatest cosine, the first of equal ones
     visitor   (v,) int64    vectors that are compared with the members of another cluster …
     visited   (v,) int64    … and those clusters
-    count     number of clusters
+    number    of clusters
     """
 
     home: Ints
     visitor: Ints
     visited: Ints
-    count: int
+    number: int
 
 
 def on_grid(vectors: npt.NDArray[Any]) -> Grid:
@@ -130,7 +130,7 @@ def cluster_pairs(vectors: npt.NDArray[Any], clusters: Clusters, floor: float, m
 
 def _by_cluster(clusters: Clusters) -> Iterator[tuple[Ints, Ints]]:
     """(members, visitors) of each cluster, in ascending order."""
-    edges = np.arange(1, clusters.count)
+    edges = np.arange(1, clusters.number)
     at_home = np.argsort(clusters.home, kind="stable")
     abroad = np.argsort(clusters.visited, kind="stable")
     members = np.split(at_home, np.searchsorted(clusters.home[at_home], edges))
@@ -173,7 +173,7 @@ def _means(sample: Grid, home: Ints, closeness: npt.NDArray[np.float32], count: 
 def _reach(floor: float, width: int) -> float:
     """Sine of half the angle of the floor, and of what rounding to the grid adds to it: half a step a dimension for each of two."""
     angle = np.arccos(min(max(floor, 0.0), 1.0)) + 2 * np.arcsin(min(1.0, 0.5 * np.sqrt(width) / _STEPS))
-    return float(np.sin(angle / 2)) * (_STEPS + 0.5 * np.sqrt(width))
+    return float(np.sin(angle / 2) * (_STEPS + 0.5 * np.sqrt(width)))
 
 
 def _inverse_distances(found: Grid) -> Grid:

@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from ...curator.columns import fixed_column, fixed_rows
-from ...curator.dedup.neighbours import neighbours
-from ...curator.stage import Columns, Dedup, Entered, Facts, Ints, Machine, Options, Pairs, Value, judge, measure, search
+from ...curator.dedup.embeddings import EmbeddingDedup, EmbeddingOptions, embedding
+from ...curator.dedup.preference import order_by
+from ...curator.stage import Columns, Entered, Facts, Ints, Machine, Value, measure
 from ...models import embed
 from ...models.embed import Embedder, Spec
 
 
-class SemanticOptions(Options):
+class SemanticOptions(EmbeddingOptions):
     """Which network, and how alike is a duplicate."""
 
     model: Spec = measure(
@@ -28,59 +29,38 @@ class SemanticOptions(Options):
         "from PyPI that is not CLIP. Images are cut to a centred square (short side resized, bicubic) whatever the model's own habit.",
     )
     batch_size: int = measure(16, "Images a forward pass [images]; the last batch of a unit is padded to it.", ge=1, le=4096)
-    threshold: float = judge(0.95, "Cosine of two embeddings at or above which they are duplicates.", ge=0, le=1)
-    pairs_from: float = search(
-        0.9, "Pairs are kept from this cosine on, so that the threshold can move above it without a new search.", ge=0, le=1
-    )
 
     def of_kind(self, kind: str) -> dict[str, Any]:
         """As for every stage, but the model stands there without its folder."""
         return {k: embed.key_of(self.model) if k == "model" else v for k, v in super().of_kind(kind).items()}
 
 
-def _values(width: int) -> tuple[Value, ...]:
-    doc = f"Output of the network's image tower, divided by its length: {width} float16 numbers."
-    return (Value("embedding", pa.binary(2 * width), doc, sketch=True),)
-
-
-class SemanticImage(Dedup):
+class SemanticImage(EmbeddingDedup):
     """Drop an image whose embedding is as close as `threshold` to that of a kept image (cosine)."""
 
     name = "image.dedup.semantic"
-    cost = "model"
-    reason = "semantic_duplicate"
     Options = SemanticOptions
-    values: ClassVar[tuple[Value, ...]] = _values(512)
+    what = "Output of the network's image tower"
+    values: ClassVar[tuple[Value, ...]] = embedding(what, 512)
+    options: SemanticOptions
 
-    def __init__(self, options: SemanticOptions) -> None:
-        super().__init__(options)
-        self._size, self._width = embed.shape(options.model)
-        self.values = _values(self._width)  # type: ignore[misc]  # the width is the model's
+    @property
+    def width(self) -> int:
+        """Of the model."""
+        return embed.shape(self.options.model)[1]
+
+    @property
+    def _size(self) -> int:
+        return embed.shape(self.options.model)[0]
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The picture at the network's own size."""
         return (f"rgb{self._size}",)
 
-    @property
-    def threshold(self) -> float:
-        """Pairs at or above this cosine are duplicates."""
-        return float(self.options.threshold)
-
-    def search_key(self) -> dict[str, Any]:
-        """Only a threshold under `pairs_from` asks for a new search."""
-        return {"floor": self._floor}
-
-    @property
-    def _floor(self) -> float:
-        return min(float(self.options.threshold), float(self.options.pairs_from))
-
     def prepare(self, machine: Machine) -> Facts:
         """Find the weights; refuses a model without any."""
-        found = embed.find(self.options.model)
-        numeric = {"weights": found.sha256, "precision": machine.precision, "device": embed.device_kind(machine.device)}
-        numeric |= embed.libraries(self.options.model)
-        return Facts(numeric, {"path": str(found.path), "device": machine.device})
+        return embed.facts(embed.find(self.options.model), machine, embed.libraries(self.options.model))
 
     def open(self, facts: Facts) -> None:
         """Remember where the weights are; the first batch loads them."""
@@ -96,16 +76,6 @@ class SemanticImage(Dedup):
         pixels = fixed_rows(batch.column(self.needs[0]), np.uint8, (self._size, self._size, 3))
         return {"embedding": fixed_column(self._embedder.embed(pixels))}
 
-    def pairs(self, entered: Entered) -> Pairs:
-        """Every pair at or above the floor; exact, and quadratic in the number of images (100,000: about a minute)."""
-        found = neighbours(fixed_rows(entered.column("embedding"), np.float16, (self._width,)), self._floor)
-        return Pairs(found.a, found.b, np.maximum(found.similarity, 0.0))
-
     def preference(self, entered: Entered) -> Ints:
-        """Larger area first, then more bytes, then input order."""
-        payload = entered.column("payload_bytes").to_numpy()
-        width, height = entered.foreign("image.decode.width"), entered.foreign("image.decode.height")
-        area = np.zeros(entered.size, np.int64)
-        if width is not None and height is not None:
-            area = width.fill_null(0).to_numpy().astype(np.int64) * height.fill_null(0).to_numpy().astype(np.int64)
-        return np.lexsort((np.arange(entered.size), -payload, -area)).astype(np.int64)
+        """By `keep`; without it larger area first, then more bytes, then input order."""
+        return order_by(entered, self.options.keep if self.options.keep is not None else ["largest", "longest"])

@@ -7,28 +7,12 @@ from d4a.curator.dedup.neighbours import neighbours
 from d4a.curator.errors import D4AError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-
-def clustered(n, d, groups, seed, copies=0.3):
-    """(n, d) float16 unit vectors: `groups` loose clouds, and copies at cosines from 0.8 to 1 of some of them."""
-    rng = np.random.default_rng(seed)
-    vectors = rng.standard_normal((groups, d))[rng.integers(0, groups, n)] + 1.5 * rng.standard_normal((n, d))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    count = int(n * copies)
-    cosine = rng.uniform(0.8, 1, (count, 1))
-    noise = rng.standard_normal((count, d))
-    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
-    vectors[n - count :] = cosine * vectors[rng.integers(0, n - count, count)] + np.sqrt(1 - cosine**2) * noise
-    return vectors.astype(np.float16)
+from planted_vectors import clustered, listed
 
 
 def through_clusters(vectors, floor, count, probes, iterations=10, seed=0):
     found = centroids(vectors, count, iterations, seed)
     return cluster_pairs(vectors, assign(vectors, found, floor, probes), floor)
-
-
-def listed(pairs):
-    return list(zip(pairs.a.tolist(), pairs.b.tolist(), pairs.similarity.tolist(), strict=True))
 
 
 @settings(max_examples=25, deadline=None)

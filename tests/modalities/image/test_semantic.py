@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pytest
 from d4a.curator.columns import fixed_column, fixed_rows
 from d4a.curator.errors import MachineError
-from d4a.curator.stage import Machine
+from d4a.curator.stage import Machine, Workspace
 from d4a.modalities.image.semantic import SemanticImage, SemanticOptions
 from PIL import Image
 from pydantic import ValidationError
@@ -32,6 +33,11 @@ class Reached:
 
     def column(self, name):
         return pa.chunked_array([self.own[name]])
+
+    def chunks(self, name):
+        yield np.arange(self.size), self.own[name]
+
+    workspace = Workspace(Path(tempfile.gettempdir()), 1 << 30)
 
     def foreign(self, name):
         return pa.chunked_array([self.others[name]]) if name in self.others else None

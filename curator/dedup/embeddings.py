@@ -1,0 +1,156 @@
+"""Dedups that compare embeddings by cosine: options, pair search and keys, the same for every modality; who embeds is the subclass's.
+
+All pairs are compared where that takes seconds, clusters are searched where it would take hours. The choice rests on the number
+of vectors alone, so a pair search has one answer, and the summary says which way it went.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from abc import abstractmethod
+from math import isqrt
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import model_validator
+
+from ..columns import fixed_rows
+from ..stage import Dedup, DedupOptions, Entered, OptionError, Pairs, Value, judge
+from ..stage import search as searching  # an option is called search
+from ..store import write_error
+from .clusters import assign, centroids, cluster_pairs
+from .neighbours import neighbours
+
+EXACT_UP_TO = 50_000
+LEAST_IN_CLUSTER = 39  # faiss's min_points_per_centroid: it warns below
+PRESETS: dict[str, dict[str, Any]] = {
+    # facebookresearch/SemDeDup 6b41945, clustering_configs.yaml and advance_semdedup.py; made for 440 M images
+    "semdedup": {"search": "clusters", "clusters": 50_000, "visits": 0, "iterations": 100, "seed": 1234},
+}
+
+
+class EmbeddingOptions(DedupOptions):
+    """How alike is a duplicate, and which pairs are looked at."""
+
+    threshold: float = judge(0.95, "Cosine of two embeddings at or above which they are duplicates.", ge=0, le=1)
+    pairs_from: float = searching(
+        0.9, "Pairs are kept from this cosine on, so that the threshold can move above it without a new search.", ge=0, le=1
+    )
+    preset: Literal["semdedup"] | None = searching(
+        None,
+        "`semdedup`: the search as Meta published it for LAION: clusters 50000, visits 0 (pairs within a cluster only), iterations 100,"
+        " seed 1234. Options given beside it count. The threshold is SemDeDup's 1 - eps, and keepers stay d4a's: SemDeDup drops a"
+        " record for an earlier one of its cluster that may be dropped itself.",
+    )
+    search: Literal["auto", "exact", "clusters"] = searching(
+        "auto",
+        f"`exact`: all pairs, in quadratic time. `clusters`: by spherical k-means, in about n^1.5. `auto`: exact up to {EXACT_UP_TO:,}"
+        " vectors. Whichever it is, a pair that is reported has the cosine that is said.",
+    )
+    clusters: int | None = searching(
+        None,
+        f"Number of clusters; null: 2 sqrt(n). In any case at most one for {LEAST_IN_CLUSTER} vectors. Training looks at 64 vectors a"
+        " cluster.",
+        ge=1,
+    )
+    visits: int | None = searching(
+        8,
+        "Clusters beside its own in which a vector is compared, at most: those of the nearest borders, and only where a neighbour at"
+        " pairs_from may lie behind. null: all of these, which misses no pair.",
+        ge=0,
+    )
+    iterations: int = searching(10, "Rounds of k-means, at most.", ge=0, le=1000)
+    seed: int = searching(0, "Chooses the vectors that k-means begins with and learns from.", ge=0, lt=2**32)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_preset(cls, given: Any) -> Any:
+        return {**PRESETS.get(str(given.get("preset")), {}), **given} if isinstance(given, dict) else given
+
+    @model_validator(mode="after")
+    def _of_one_search(self) -> Self:
+        fields = type(self).model_fields
+        for name in ("clusters", "visits", "iterations", "seed") if self.search == "exact" else ():
+            if getattr(self, name) != fields[name].default:
+                raise OptionError(f"{name} belongs to search: clusters, and search is exact", name, "leave one of the two out")
+        return self
+
+
+def embedding(what: str, width: int) -> tuple[Value, ...]:
+    """The one value of such a stage: `what` in words, and how many numbers it has."""
+    return (Value("embedding", pa.binary(2 * width), f"{what}, divided by its length: {width} float16 numbers.", sketch=True),)
+
+
+class EmbeddingDedup(Dedup):
+    """A Dedup whose one value is an embedding; a subclass finds the network, and makes the embedding in `sketch`."""
+
+    reason = "semantic_duplicate"
+    cost = "model"
+    Options = EmbeddingOptions
+    options: EmbeddingOptions
+    what: ClassVar[str]
+
+    def __init__(self, options: EmbeddingOptions) -> None:
+        super().__init__(options)
+        self.values = embedding(self.what, self.width)  # type: ignore[misc]  # the width is the model's
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Numbers in an embedding."""
+
+    @property
+    def threshold(self) -> float:
+        """Pairs at or above this cosine are duplicates."""
+        return self.options.threshold
+
+    def search_key(self) -> dict[str, Any]:
+        """Floor and search, whose choice follows from the number of vectors; only a threshold under `pairs_from` asks for a new search."""
+        names = () if self.options.search == "exact" else ("clusters", "visits", "iterations", "seed")
+        limit = EXACT_UP_TO if self.options.search == "auto" else None
+        return {"floor": self._floor, "search": self.options.search, "limit": limit, **{n: getattr(self.options, n) for n in names}}
+
+    @property
+    def _floor(self) -> float:
+        return min(self.options.threshold, self.options.pairs_from)
+
+    def pairs(self, entered: Entered) -> Pairs:
+        """Pairs at or above the floor: all of them, or those that clusters show; see `search`."""
+        vectors = self._vectors(entered)
+        n = len(vectors)
+        if self.options.search == "exact" or (self.options.search == "auto" and n <= EXACT_UP_TO) or n < 2:
+            found, notes = neighbours(vectors, self._floor), {"vectors_compared_with_all_others": n}
+        else:
+            count = max(1, min(self.options.clusters or 2 * isqrt(n), n // LEAST_IN_CLUSTER))
+            learnt = centroids(vectors, count, self.options.iterations, self.options.seed)
+            clusters = assign(vectors, learnt, self._floor, self.options.visits)
+            found, compared = cluster_pairs(vectors, clusters, self._floor)
+            notes = {
+                "vectors_compared_in_clusters": n,
+                "k-means_clusters": count,
+                "visits": len(clusters.visitor),
+                "compared_pairs": compared,
+            }
+        return Pairs(found.a, found.b, np.maximum(found.similarity, 0.0), notes)
+
+    def _vectors(self, entered: Entered) -> npt.NDArray[np.float16]:
+        """(n, width) float16, in a temporary file where they would take more than half of the memory."""
+        shape, space = (entered.size, self.width), entered.workspace
+        if 4 * entered.size * self.width <= space.memory:
+            return _fill(np.empty(shape, np.float16), entered)
+        try:
+            with tempfile.TemporaryFile(dir=space.folder) as file:  # the map holds it open
+                os.posix_fallocate(file.fileno(), 0, 2 * entered.size * self.width)  # to write into a map on a full disk would be the end
+                vectors = np.memmap(file, np.float16, "r+", 0, shape)
+        except OSError as error:
+            raise write_error(error, space.folder) from error
+        return _fill(vectors, entered)
+
+
+def _fill(vectors: npt.NDArray[np.float16], entered: Entered) -> npt.NDArray[np.float16]:
+    for at, values in entered.chunks("embedding"):
+        vectors[at] = fixed_rows(values, np.float16, vectors.shape[1:])
+    return vectors
