@@ -270,6 +270,7 @@ def _keep(stage: Dedup, entered: Joined, pairs: Pairs, planned: PlannedStage, ve
             value=similarity[out],
             threshold=np.full(len(out), stage.threshold),
             similarity=similarity[out],
+            detail=stage.details(entered, out + settled, twin[out], similarity[out]),
             **named,
         )
     if len(here) + len(there):

@@ -40,7 +40,11 @@ LEDGER = pa.schema(
             },
         ),
         pa.field("twin_source", pa.string(), metadata={"doc": "source of the twin"}),
-        pa.field("similarity", pa.float64(), metadata={"doc": "measured similarity to the twin, 1 = equal"}),
+        pa.field(
+            "similarity",
+            pa.float64(),
+            metadata={"doc": "measured similarity to the twin, 1 = equal; of a contained text, the share the twin holds"},
+        ),
         pa.field(
             "survivor",
             pa.string(),

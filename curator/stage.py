@@ -391,6 +391,10 @@ class Dedup(Stage):
         keep: Keep | None = getattr(self.options, "keep", None)
         return order_by(entered, "longest" if keep is None else keep)
 
+    def details(self, entered: Entered, dropped: Ints, twins: Ints, similarity: Floats) -> list[str] | None:
+        """What the ledger says of dropped records in a few words more; None where reason and similarity say it all."""
+        return None
+
     def order(self, entered: Entered) -> Ints:
         """(n,) int64: settled records in their order, then the others by `preference`."""
         order = self.preference(entered)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from difflib import SequenceMatcher
+from difflib import Match, SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COMPARED_WORDS = 5_000  # of two texts, so that an answer takes no longer than a moment
 DIFFERENCES = 6  # places where they differ that `why` shows
 DIFFERENCE_WORDS = 30  # words of each
+RUN_WORDS = 5  # that two texts hardly share by chance
 
 
 def show_outcome(console: Console, outcome: Outcome) -> None:
@@ -185,12 +186,12 @@ def _side_by_side(row: dict[str, Any], payloads: dict[int, tuple[str, bytes]]) -
     both = [payloads.get(row["id"]), payloads.get(twin["id"]) if twin else None]
     if any(one is None or one[0] != "text/plain" for one in both):
         return []
-    left, right = (spaced_words(one[1].decode("utf-8", "replace"))[:COMPARED_WORDS] for one in both if one is not None)
+    left, right = (spaced_words(one[1].decode("utf-8", "replace")) for one in both if one is not None)
+    before, length = _stretch(left, right), len(right)
+    left, right = left[:COMPARED_WORDS], right[before : before + COMPARED_WORDS]
     matcher = SequenceMatcher(None, [word.rstrip() for word in left], [word.rstrip() for word in right], autojunk=False)
     places = [(a, b, c, d) for tag, a, b, c, d in matcher.get_opcodes() if tag != "equal"]
-    equal = sum(block.size for block in matcher.get_matching_blocks())
-    cut = f" (of the first {COMPARED_WORDS:,} compared)" if COMPARED_WORDS in (len(left), len(right)) else ""
-    tail = f"  {equal:,} of {len(left):,} and {len(right):,} words are the same{cut}"
+    tail = _shared(matcher.get_matching_blocks(), len(left), before, length)
     tail += "" if len(places) <= DIFFERENCES else f"; {len(places) - DIFFERENCES:,} more places differ"
     table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
     for name in ("only in the dropped one", "only in the twin"):
@@ -198,6 +199,30 @@ def _side_by_side(row: dict[str, Any], payloads: dict[int, tuple[str, bytes]]) -
     for a, b, c, d in places[:DIFFERENCES]:
         table.add_row(_passage(left, a, b), _passage(right, c, d))
     return [table, Text(tail, style="dim")] if places else [Text(tail, style="dim")]
+
+
+def _stretch(left: list[str], right: list[str]) -> int:
+    """The word of a long twin from which on it is compared: somewhat before the place that most runs of words of the other text give."""
+    if len(right) <= COMPARED_WORDS:
+        return 0
+    size = range(RUN_WORDS)
+    runs = {tuple(left[k + j].rstrip() for j in size): k for k in range(min(len(left), COMPARED_WORDS) - RUN_WORDS + 1)}
+    words = [word.rstrip() for word in right]
+    ahead = [k - runs[run] for k, run in enumerate(zip(*(words[j:] for j in size), strict=False)) if run in runs]
+    return max(0, sorted(ahead)[len(ahead) // 2] - DIFFERENCE_WORDS) if ahead else 0
+
+
+def _shared(blocks: list[Match], left: int, before: int, right: int) -> str:
+    """How many words two texts share, and where they stand in a twin that is much longer.
+
+    left, right  words of the text, at most COMPARED_WORDS, and of the whole twin
+    before       words of the twin that were passed over
+    """
+    told = f"  {sum(block.size for block in blocks):,} of {left:,} and {right:,} words are the same"
+    runs = [block for block in blocks if block.size >= RUN_WORDS]
+    if runs and right > 1.2 * left:
+        told += f", words {before + runs[0].b + 1:,} to {before + runs[-1].b + runs[-1].size:,} of the twin"
+    return told + (f" (of the first {COMPARED_WORDS:,} compared)" if left == COMPARED_WORDS or right > COMPARED_WORDS > before == 0 else "")
 
 
 def _passage(words: list[str], start: int, end: int) -> Text:

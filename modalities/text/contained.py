@@ -105,6 +105,12 @@ class ContainedText(Dedup):
         sample = pa.Array.from_buffers(pa.large_binary(), len(shingles), [None, pa.py_buffer(4 * offsets), data])
         return {"sample": sample, "fingerprint": pa.array(tokens.fingerprints), "shingles": pa.array(shingles)}
 
+    def details(self, entered: Entered, dropped: Ints, twins: Ints, similarity: Floats) -> list[str]:
+        """How much of the text the twin holds, and how much of the twin that is."""
+        shingles = entered.column("shingles").to_numpy()
+        shares = similarity * shingles[dropped] / shingles[twins]
+        return [f"{_percent(a)} of it, {_percent(b)} of the twin" for a, b in zip(similarity.tolist(), shares.tolist(), strict=True)]
+
     def pairs(self, entered: Entered) -> Pairs:
         """Pairs whose less preferred text is contained in the other one, with the share of its shingles that the other one has.
 
@@ -137,6 +143,11 @@ class ContainedText(Dedup):
             sets = shingle_sets(tokenise(entered.payload(records)), self.options.ngram)
             found[pairs] = containment(*sets, local[: len(pairs)], local[len(pairs) :])
         return found
+
+
+def _percent(share: float) -> str:
+    """Rounded down, so that 100 % is all of it."""
+    return f"{int(share * 1000) / 10:g} %"
 
 
 def _first_copies(entered: Entered, order: Ints) -> Ints:
