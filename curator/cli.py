@@ -50,6 +50,9 @@ def curate(
     out: Out = None,
     overrides: Overrides = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core.")] = 0,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="For pair searches, 2GB for instance; default: a quarter of what is free.")
+    ] = None,
     device: Device = "auto",
     limit: Limit = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the state of earlier runs.")] = False,
@@ -77,6 +80,7 @@ def curate(
                 Path(loaded.output.path),
                 _machine(loaded, device),
                 workers=workers,
+                memory=_bytes(memory),
                 limit=limit,
                 fresh=fresh,
                 accept_class=accept_class,
@@ -94,9 +98,11 @@ def curate(
 @app.command()
 def plan(recipe: RecipePath, out: Out = None, overrides: Overrides = None, device: Device = "auto", limit: Limit = None) -> None:
     """Show what would run, where and why, without running it."""
+    from .doctor import memory_share
     from .load import digest
     from .plan import make_plan
     from .scan import parts_of
+    from .stage import Dedup
     from .store import Store
     from .summary import show_plan
 
@@ -105,6 +111,8 @@ def plan(recipe: RecipePath, out: Out = None, overrides: Overrides = None, devic
     made = make_plan(loaded, digest(loaded), _machine(loaded, device), root, limit)
     held = {flow.name: sum(bool(parts_of(Store(root), flow, 0, part)) for part in flow.partitions) for flow in made.flows}
     show_plan(_console(), made, held)
+    if any(isinstance(planned.make(), Dedup) for flow in made.flows for one in flow.rounds for planned in one.stages):
+        typer.echo(f"pair searches may use {memory_share() / 2**30:.1f} GiB, a quarter of what is free (--memory), and the disk of {root}")
 
 
 @app.command()
@@ -262,6 +270,19 @@ def _load(recipe: str, overrides: list[str] | None, out: Path | None) -> Any:
     if out is None:
         return loaded
     return loaded.model_copy(update={"output": loaded.output.model_copy(update={"path": str(out)})})
+
+
+def _bytes(size: str | None) -> int | None:
+    from .errors import UsageError
+    from .recipe import parse_bytes
+
+    try:
+        found = parse_bytes(size)
+    except ValueError as error:
+        raise UsageError(f"--memory: {error}") from None
+    if found is not None and not (isinstance(found, int) and found > 0):
+        raise UsageError(f"--memory: {size!r} is no memory at all")
+    return found
 
 
 def _machine(recipe: Any, device: Literal["auto", "cpu", "cuda"]) -> Any:

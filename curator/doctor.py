@@ -54,7 +54,7 @@ def probe() -> Report:
         Row("d4a", "ok", f"{_version('d4a')} at {Path(__file__).parents[1]}"),
         Row("libraries", "ok", ", ".join(f"{name} {_version(name)}" for name in _LIBRARIES)),
         Row("cores", "ok", f"{usable_cores()} usable of {os.cpu_count()}"),
-        Row("memory", "ok" if memory_bytes() >= 4 * _GIB else "warn", f"{memory_bytes() / _GIB:.1f} GiB"),
+        _memory(),
         _disk(),
         _torch(),
         Row("device", "ok", f"{machine.device}, {machine.precision}: {machine.why}"),
@@ -146,10 +146,23 @@ def usable_cores() -> int:
 
 
 def memory_bytes() -> int:
-    """Memory that this process may use: the machine's, or less where its control group says so."""
+    """Memory that this process may use: the machine's, or less where one of its control groups says so."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _read("/sys/fs/cgroup/memory.max")
-    return min(physical, int(limit)) if limit.isdigit() else physical
+    group = Path("/sys/fs/cgroup") / _read("/proc/self/cgroup").rpartition("::")[2].lstrip("/")
+    limits = [_read(str(folder / "memory.max")) for folder in (group, *group.parents) if folder.is_relative_to("/sys/fs/cgroup")]
+    return min([physical, *(int(limit) for limit in limits if limit.isdigit())])
+
+
+def memory_share() -> int:
+    """What a pair search uses unless --memory says otherwise: a quarter of what is free now, of the machine and of the control group."""
+    free = re.search(r"MemAvailable:\s+(\d+) kB", _read("/proc/meminfo"))
+    return min(memory_bytes(), int(free[1]) * 1024 if free else memory_bytes()) // 4
+
+
+def _memory() -> Row:
+    size = memory_bytes()
+    text = f"{size / _GIB:.1f} GiB; pair searches would use {memory_share() / _GIB:.1f} GiB, a quarter of what is free, or --memory"
+    return Row("memory", "ok" if size >= 4 * _GIB else "warn", text)
 
 
 def _read(path: str) -> str:

@@ -25,14 +25,14 @@ from .scan import Part, latest_text_round, parts_of, read_columns
 from .stage import Ints, Workspace
 from .store import Store, checked
 
-MEMORY = 1 << 30
+CHUNK_ROWS = 4096
 PLACE = pa.schema([("file", pa.dictionary(pa.int32(), pa.string())), ("block", pa.int32()), ("slot", pa.int32())])
 
 
 class Evidence:
     """All records of a flow in input order (partition, row); `limit` keeps the first ones only."""
 
-    def __init__(self, store: Store, flow: FlowPlan, limit: int | None, memory: int = MEMORY) -> None:
+    def __init__(self, store: Store, flow: FlowPlan, limit: int | None, memory: int = 1 << 30) -> None:
         """`memory`: for what grows faster than a few words a record [bytes]; nothing depends on it."""
         self.store, self.flow, self.limit, self.memory = store, flow, limit, memory
         self._parts: dict[int, list[list[Part]]] = {}
@@ -89,18 +89,17 @@ class Evidence:
         return whole.take(pa.array(at))
 
     def chunks(self, round_index: int, name: str, indices: Ints) -> Iterator[tuple[Ints, pa.Array]]:
-        """A column of a round for the records at `indices` (ascending), a row group at a time: places in `indices`, and values."""
+        """A column of a round for the records at `indices` (ascending), some at a time: places in `indices`, and values."""
         count = 0
         for ordinal, parts in enumerate(self.parts(round_index)):
             for part in parts:
                 with pq.ParquetFile(part.evidence) as file:
-                    for group in range(file.num_row_groups):
-                        piece = file.read_row_group(group, ["row", name])
+                    for piece in file.iter_batches(CHUNK_ROWS, columns=["row", name]):
                         records = piece.column("row").to_numpy().astype(np.int64) + self.starts[ordinal]
                         at = np.minimum(np.searchsorted(indices, records), max(len(indices) - 1, 0))
                         wanted = (records < self.starts[ordinal + 1]) & (indices[at] == records if len(indices) else False)
                         count += int(np.count_nonzero(wanted))
-                        yield at[wanted], piece.column(name).filter(pa.array(wanted)).combine_chunks()
+                        yield at[wanted], piece.column(name).filter(pa.array(wanted))
         if count != len(indices):
             raise self._lacking(round_index)
 
@@ -165,14 +164,15 @@ class Evidence:
         if not self.flow.modality.stored:
             return self._source_places(indices)
         latest = latest_text_round(self.flow, round_index)
-        files, blocks, slots, where = [], [], [], [np.zeros(0, np.int64)]
+        names, files, blocks, slots, where = [], [], [], [], [np.zeros(0, np.int64)]
         for ordinal, parts in enumerate(self.parts(latest)):
             for part in parts:
                 table = read_columns(part.evidence, ["row", "block", "slot"])
                 table = table.filter(table.column("block").is_valid())
                 place = table.column("row").to_numpy().astype(np.int64) + self.starts[ordinal]
                 where.append(place)
-                files.append(np.full(len(place), str(part.payload.relative_to(self.store.state)), object))
+                files.append(np.full(len(place), len(names), np.int32))
+                names.append(str(part.payload.relative_to(self.store.state)))
                 blocks.append(table.column("block").to_numpy())
                 slots.append(table.column("slot").to_numpy())
         found = np.concatenate(where)
@@ -180,8 +180,9 @@ class Evidence:
             return PLACE.empty_table().take(pa.nulls(len(indices), pa.int64()))
         order = np.argsort(found, kind="stable")
         at = order[np.minimum(np.searchsorted(found[order], indices), len(found) - 1)]
-        names = pa.array(np.concatenate(files)[at], pa.string(), mask=found[at] != indices).dictionary_encode()
-        return pa.table([names, np.concatenate(blocks)[at], np.concatenate(slots)[at]], names=PLACE.names).cast(PLACE)
+        codes = pa.array(np.concatenate(files)[at], mask=found[at] != indices)
+        file = pa.DictionaryArray.from_arrays(codes, pa.array(names, pa.string()))
+        return pa.table([file, np.concatenate(blocks)[at], np.concatenate(slots)[at]], names=PLACE.names).cast(PLACE)
 
     def _source_places(self, indices: Ints) -> pa.Table:
         names = []

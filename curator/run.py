@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from .cuts import read_spans
 from .decide import decide_key, decide_round
+from .doctor import memory_share
 from .engines.local import LocalEngine, Unit
 from .errors import D4AError, MachineError
 from .evidence import Evidence
@@ -50,7 +51,7 @@ def run_unit(unit: Unit) -> dict[str, Any]:
         return {"partition": unit["partition"], **scan_partition(store, flow, unit["round"], unit["partition"], entering, cuts, fence)}
     if unit["kind"] == "pack":
         return pack_shard(store, flow, unit["layout"], unit["shard"], fence)
-    evidence = Evidence(store, flow, plan.limit)
+    evidence = Evidence(store, flow, plan.limit, unit["memory"])
     if unit["kind"] == "decide":
         return decide_round(store, evidence, unit["round"], unit["key"], unit["before"], fence)
     return lay_out(store, evidence, unit["decided"], plan.recipe.output, unit["key"], fence)
@@ -106,7 +107,7 @@ class Driver:
 
     def _units(self, name: str, units: list[Unit], reused: int = 0) -> Iterator[dict[str, Any]]:
         self.reporter.step(name, len(units) + reused, reused)
-        common = {"root": str(self.store.root), "run": self.run_id, "plan": self._stamp}
+        common = {"root": str(self.store.root), "run": self.run_id, "plan": self._stamp, "memory": self.engine.memory}
         whole = [{**unit, **common} for unit in units]
         with replacing(self.store.state / "steps" / f"{name.replace(' ', '-')}.jsonl") as file:
             file.writelines(orjson.dumps(unit) + b"\n" for unit in whole)
@@ -240,12 +241,16 @@ def curate(
     machine: Machine,
     *,
     workers: int,
+    memory: int | None = None,
     limit: int | None = None,
     fresh: bool = False,
     accept_class: bool = False,
     reporter: Reporter,
 ) -> Outcome:
-    """Raw folders in, a finished dataset out. Raises D4AError; what was committed until then is used by the next run."""
+    """Raw folders in, a finished dataset out. Raises D4AError; what was committed until then is used by the next run.
+
+    memory  bytes for pair searches, None: a quarter of what is free
+    """
     out = out.absolute()
     store, run_id = Store(out), uuid.uuid4().hex
     store.make()
@@ -257,7 +262,7 @@ def curate(
         with reporter.spinner("list sources, find models"):
             plan = make_plan(recipe, recipe_digest, machine, out, limit)
         _check_class(store, plan, fresh or accept_class)
-        engine = LocalEngine(workers)
+        engine = LocalEngine(workers, memory or memory_share())
         try:
             outcome = Driver(store, plan, engine, run_id, reporter).run()
         except BaseException:

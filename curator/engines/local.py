@@ -50,8 +50,9 @@ class LocalEngine:
 
     name = "local"
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    def __init__(self, workers: int, memory: int) -> None:
+        """`memory`: bytes that a unit may use for what grows faster than a few words a record."""
+        self.workers, self.memory = workers, memory
         self._pool: ProcessPoolExecutor | None = None
 
     def run(self, units: list[Unit], work: Work) -> Iterator[dict[str, Any]]:

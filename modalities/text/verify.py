@@ -23,6 +23,7 @@ Sets = Callable[[pa.Array], ShingleSets]  # the shingle sets of a column of text
 def exact_similarity(entered: Entered, a: Ints, b: Ints, sets: Sets, text_bytes: int = TEXT_BYTES) -> Floats:
     """(p,) float64: Jaccard similarity of the shingle sets of records a[k] and b[k]."""
     found = np.empty(len(a), np.float64)
+    text_bytes = min(text_bytes, max(1 << 20, entered.workspace.memory // 16))
     sizes = entered.column("payload_bytes").to_numpy()
     for pairs in portions(a, b, sizes, text_bytes):
         records, local = np.unique(np.concatenate([a[pairs], b[pairs]]), return_inverse=True)

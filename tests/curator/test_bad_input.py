@@ -171,7 +171,7 @@ def test_no_unit_is_lost_to_an_exception_that_means_the_end() -> None:
         return next(iter(()))
 
     with pytest.raises(RuntimeError):
-        list(LocalEngine(1).run([{}, {}], work))
+        list(LocalEngine(1, 1 << 30).run([{}, {}], work))
 
 
 # ---------------------------------------------------------------------------------------- damaged files

@@ -68,9 +68,9 @@ def by_disk(
     return [(word >> 32, word & 0xFFFFFFFF) for word in words], candidates
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
-    st.integers(0, 2**32), st.integers(0, 60), st.integers(1, 6), st.integers(1, 30), st.integers(1, 8), st.sampled_from([1, 5, 60, 10**6])
+    st.integers(0, 2**32), st.integers(0, 60), st.integers(1, 6), st.integers(1, 30), st.integers(1, 8), st.sampled_from([16, 200, 10**6])
 )
 def test_every_pair_of_a_bucket_comes_once_and_in_order_for_any_memory(
     seed: int, n: int, bands: int, values: int, most: int, room: int
@@ -86,8 +86,8 @@ def test_every_pair_of_a_bucket_comes_once_and_in_order_for_any_memory(
 
 
 def test_a_huge_bucket_costs_a_multiple_of_its_size(tmp_path: Path) -> None:
-    n, most = 50_000, 64
-    found, candidates = by_disk(np.full((n, 2), 7, np.uint32), np.arange(n), 2, most, tmp_path, 1 << 19)
+    n, most = 5_000, 64
+    found, candidates = by_disk(np.full((n, 2), 7, np.uint32), np.arange(n), 2, most, tmp_path, 1 << 16)
     assert len(found) == len(set(found)) == n * most - most * (most + 1) // 2
     assert candidates.capped == 2
 
