@@ -386,6 +386,10 @@ class Dedup(Stage):
     def threshold(self) -> float:
         """Pairs at or above this similarity are duplicates."""
 
+    def banding(self) -> tuple[int, int] | None:
+        """(bands, rows) where pairs are proposed by the bands of signatures, so that the plan can say what will be found."""
+        return None
+
     def preference(self, entered: Entered) -> Ints:
         """(n,) int64: the records' indices, the most preferred first: by the option `keep`, else larger payload, then input order."""
         keep: Keep | None = getattr(self.options, "keep", None)

@@ -15,6 +15,7 @@ from .errors import visible
 from .report.differences import spaced_words
 
 if TYPE_CHECKING:
+    from .forecast import Forecast
     from .outcome import FlowOutcome, Outcome
     from .plan import Plan
     from .shards.manifest import Dataset
@@ -100,8 +101,11 @@ def _short(path: Path) -> str:
         return str(path)
 
 
-def show_plan(console: Console, plan: Plan, held: dict[str, int]) -> None:
-    """What would run, where, and what is there already. `held`: flow -> partitions whose first scan is done."""
+def show_plan(console: Console, plan: Plan, held: dict[str, int], forecasts: dict[str, list[Forecast]]) -> None:
+    """What would run, where, and what is there already; what searches by bands will find and need.
+
+    held  flow -> partitions whose first scan is done
+    """
     console.print(
         f"device {plan.machine.device}, precision {plan.machine.precision}" + (f" ({plan.machine.why})" if plan.machine.why else "")
     )
@@ -120,6 +124,29 @@ def show_plan(console: Console, plan: Plan, held: dict[str, int]) -> None:
         files = len({(entry.root, entry.path) for part in flow.partitions for entry in part.entries})
         there = f"first round of {held.get(flow.name, 0):,} of {counted(len(flow.partitions), 'partition')} already scanned"
         console.print(f"  {counted(files, 'file')}, {size / 1e6:,.1f} MB; {there}")
+        for forecast in forecasts.get(flow.name, []):
+            _show_forecast(console, forecast)
+
+
+def _show_forecast(console: Console, forecast: Forecast) -> None:
+    """The curve of a pair search, and its needs."""
+    bands = f"{counted(forecast.bands, 'band')} x {counted(forecast.rows, 'row')}"
+    table = _table(f"  {forecast.label}: {bands}; so many pairs of a similarity are found")
+    table.add_column("  similarity")
+    for similarity, _ in forecast.curve:
+        table.add_column(f"{similarity:g}", justify="right")
+    table.add_row("  found", *(f"{found:.4f}" for _, found in forecast.curve))
+    console.print(table)
+    for line in (
+        f"about {counted(forecast.records.count, 'record')} ({forecast.records.basis})",
+        f"sketches {_mb(forecast.disk)} on disk ({forecast.sketch_bytes:,} bytes each), as much again of what is kept",
+        f"the search: at most {_mb(forecast.spilled)} of temporary files, {_mb(forecast.memory)} of memory beside its allowance",
+    ):
+        console.print(f"    {line}", soft_wrap=True)
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 def _options(options: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"cli", "__main__"},
     {"summary", "show_catalog", "run", "schema"},
-    {"publish", "pack", "layout", "decide", "scan", "measure", "evidence", "explain", "engines", "report", "ledger", "outcome"},
+    {"publish", "pack", "layout", "decide", "scan", "measure", "evidence", "explain", "engines", "report", "ledger", "outcome", "forecast"},
     {"plan", "sources", "doctor", "catalog", "load", "overrides", "recipe_stages", "complaints"},
     {"stage", "store", "shards", "dedup", "positions", "wording"},
     {"backends", "recipe", "columns", "progress", "errors"},
