@@ -70,7 +70,7 @@ text:
   partition_bytes: {changes.get("partition_bytes", "20000")}
   stages:
     - use: text.clean
-    - use: text.dedup.exact
+    - use: text.dedup.exact{changes.get("more", "")}
     - {{use: text.dedup.fuzzy, threshold: {threshold}}}
 output:
   path: "{out}"

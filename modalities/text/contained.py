@@ -17,9 +17,9 @@ from ...curator.dedup.bands import depths
 from ...curator.dedup.preference import KEEP_DOC, Keep
 from ...curator.stage import Columns, Dedup, DedupOptions, Entered, Floats, Ints, OptionError, Options, Pairs, Value, judge, measure, search
 from .containers import containment, find_containers, make_index, read_samples
-from .fss import shingle_sets
+from .fss import ShingleSets, shingle_sets
 from .tokens import tokenise
-from .verify import TEXT_BYTES, portions
+from .verify import exact_similarity
 from .winnow import winnow
 
 
@@ -121,10 +121,13 @@ class ContainedText(Dedup):
         order = order[tokens[order] >= self.options.min_tokens]
         first = _first_copies(entered, order)
         better, worse, notes = self._search(entered, order[first == np.arange(len(order))])
-        similarity = self._verified(entered, worse, better)
+        similarity = exact_similarity(entered, worse, better, self._sets, compare=containment)
         enough = similarity >= self.search_key()["pairs_from"]
         notes["verified_pairs"] = len(better)
         return _with_copies(Pairs(better[enough], worse[enough], similarity[enough], notes), order, first)
+
+    def _sets(self, texts: pa.Array) -> ShingleSets:
+        return shingle_sets(tokenise(texts), self.options.ngram)
 
     def _search(self, entered: Entered, order: Ints) -> tuple[Ints, Ints, dict[str, int]]:
         """Candidates: better and worse records, and notes."""
@@ -133,16 +136,6 @@ class ContainedText(Dedup):
         asking = int(np.count_nonzero(order < entered.settled))  # those before it, the settled ones, stay whatever holds them
         found = find_containers(samples, order, asking, index, self.search_key()["pairs_from"], most)
         return order[found.better], order[found.worse], {"candidate_pairs": found.looked, "capped_texts": found.capped}
-
-    def _verified(self, entered: Entered, inner: Ints, outer: Ints) -> Floats:
-        """(p,) float64: containment of inner[k] in outer[k], of texts that are read back a bounded portion at a time."""
-        found = np.empty(len(inner), np.float64)
-        sizes = entered.column("payload_bytes").to_numpy()
-        for pairs in portions(inner, outer, sizes, TEXT_BYTES):
-            records, local = np.unique(np.concatenate([inner[pairs], outer[pairs]]), return_inverse=True)
-            sets = shingle_sets(tokenise(entered.payload(records)), self.options.ngram)
-            found[pairs] = containment(*sets, local[: len(pairs)], local[len(pairs) :])
-        return found
 
 
 def _percent(share: float) -> str:

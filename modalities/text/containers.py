@@ -18,7 +18,8 @@ import numpy.typing as npt
 from ...curator.backends.cpu import kernel, part, read_only
 from ...curator.columns import Offsets, buffers
 from ...curator.dedup.spill import Spill
-from ...curator.stage import Entered, Ints
+from ...curator.stage import Entered, Floats, Ints
+from .fss import ShingleSets
 from .tokens import Hashes
 from .winnow import Values
 
@@ -131,10 +132,10 @@ def find_containers(samples: Sampled, order: Ints, asking: int, index: Index, fl
     return Found(all_better, all_worse, capped, looked)
 
 
-def containment(hashes: Hashes, offsets: Offsets, inner: Ints, outer: Ints) -> npt.NDArray[np.float64]:
-    """(p,) float64: |A and B| / |A| of the shingle sets A of `inner[k]` and B of `outer[k]`; exact but for collisions of 64-bit hashes."""
+def containment(sets: ShingleSets, inner: Ints, outer: Ints) -> Floats:
+    """(p,) float64: |A and B| / |A| of the sets A of `inner[k]` and B of `outer[k]`; exact but for collisions of 64-bit hashes."""
     out = np.empty(len(inner), np.float64)
-    _containment(hashes, offsets, inner, outer, out)
+    _containment(*sets, inner, outer, out)
     return out
 
 
@@ -313,7 +314,7 @@ def _advance(values: npt.NDArray[np.generic], place: int, value: np.generic) -> 
 
 
 @kernel
-def _containment(hashes: Hashes, offsets: Offsets, inner: Ints, outer: Ints, out: npt.NDArray[np.float64]) -> None:
+def _containment(hashes: Hashes, offsets: Offsets, inner: Ints, outer: Ints, out: Floats) -> None:
     for p in range(inner.size):
         mine, theirs = hashes[offsets[inner[p]] : offsets[inner[p] + 1]], hashes[offsets[outer[p]] : offsets[outer[p] + 1]]
         common, place = 0, 0

@@ -18,16 +18,17 @@ from .fss import ShingleSets, jaccard
 TEXT_BYTES = 128 * 2**20  # text in memory at a time; shingles of words take about 1.5 times as much, of characters 16 times
 
 Sets = Callable[[pa.Array], ShingleSets]  # the shingle sets of a column of texts
+Compare = Callable[[ShingleSets, Ints, Ints], Floats]  # the similarity of sets a[k] and b[k]
 
 
-def exact_similarity(entered: Entered, a: Ints, b: Ints, sets: Sets, text_bytes: int = TEXT_BYTES) -> Floats:
-    """(p,) float64: Jaccard similarity of the shingle sets of records a[k] and b[k]."""
+def exact_similarity(entered: Entered, a: Ints, b: Ints, sets: Sets, text_bytes: int = TEXT_BYTES, compare: Compare = jaccard) -> Floats:
+    """(p,) float64: similarity of the shingle sets of records a[k] and b[k], by default the Jaccard index."""
     found = np.empty(len(a), np.float64)
     text_bytes = min(text_bytes, max(1 << 20, entered.workspace.memory // 16))
     sizes = entered.column("payload_bytes").to_numpy()
     for pairs in portions(a, b, sizes, text_bytes):
         records, local = np.unique(np.concatenate([a[pairs], b[pairs]]), return_inverse=True)
-        found[pairs] = jaccard(sets(entered.payload(records)), local[: len(pairs)], local[len(pairs) :])
+        found[pairs] = compare(sets(entered.payload(records)), local[: len(pairs)], local[len(pairs) :])
     return found
 
 

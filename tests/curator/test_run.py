@@ -69,10 +69,12 @@ def test_shards_hold_exactly_the_kept_records(tmp_path: Path, inputs: tuple[Path
 
 
 def test_same_bytes_for_any_workers_hash_seed_and_place(tmp_path: Path, inputs: tuple[Path, int], d4a) -> None:
-    recipe = write_recipe(tmp_path / "r.yaml", inputs[0], tmp_path / "a")
+    recipe = write_recipe(tmp_path / "r.yaml", inputs[0], tmp_path / "a", more="\n    - use: text.dedup.contained")
     d4a("curate", recipe, "--workers", 1, env={"PYTHONHASHSEED": "1"})
     d4a("curate", recipe, "--workers", 2, "--out", tmp_path / "b", env={"PYTHONHASHSEED": "2"})
     assert len(published(tmp_path / "a")) > 30
+    said = {row["detail"] for row in ledger(tmp_path / "a") if row["reason"] == "contained"}
+    assert len(said) > 3 and any(detail.startswith("100 % of it, ") for detail in said)
     assert published(tmp_path / "a") == published(tmp_path / "b")
 
 
