@@ -49,7 +49,7 @@ def scan(source: Path, chain: str) -> float:
         plan = make_plan(loaded, digest(loaded), Machine(), Path(folder, "out"))
         store = Store(Path(folder, "out"))
         flow = plan.flow("text")
-        return timed(lambda: [scan_partition(store, flow, 0, k, None, lambda: None) for k in range(len(flow.partitions))])
+        return timed(lambda: [scan_partition(store, flow, 0, k, None, None, lambda: None) for k in range(len(flow.partitions))])
 
 
 def packed(source: Path, folder: Path) -> Path:
