@@ -159,5 +159,6 @@ def _dropped_card(row: Row, reference: str | None, gallery: Gallery) -> Html:
     else:
         marked = mark(text, reference)
         shown = excerpt(marked) if marked else join([gallery.view(row, 1000), _FAR_APART])
-    measured = tag("p", "similarity ", tag("b", number(row["similarity"])), class_="measured")
+    said = f" · {clip(row['detail'], 160)}" if row["detail"] else ""
+    measured = tag("p", "similarity ", tag("b", number(row["similarity"])), said, class_="measured")
     return tag("li", tag("p", "dropped", class_="flag"), shown, tag("p", name(row["key"]), class_="key"), measured, class_="card")
