@@ -23,7 +23,7 @@ from .dedup.keepers import choose_keepers
 from .dedup.preference import named_values
 from .evidence import Evidence, View
 from .plan import FlowPlan, PlannedStage, code_key
-from .stage import Bools, Cut, Dedup, Ints, Judging, Pairs, Spans, Stage
+from .stage import Bools, Cut, Cutter, Dedup, Ints, Judging, Pairs, Spans, Stage
 from .store import Folder, Store, checked, committed, data_file, digest
 
 VERDICTS = pa.schema(
@@ -161,10 +161,12 @@ def _count(reasons: list[str]) -> dict[str, int]:
 def _decide_stage(
     store: Store, evidence: Evidence, round_index: int, planned: PlannedStage, verdicts: Verdicts, fence: Callable[[], None]
 ) -> dict[str, Any]:
+    entered = np.flatnonzero(verdicts.kept)
     refused = _take_refused(evidence, round_index, verdicts, planned.label, planned.use)
     alive = np.flatnonzero(verdicts.kept)
     stage = planned.make()
-    result = {**refused, "notes": _totals(evidence, round_index, planned.label, stage, alive)}
+    counted = entered if isinstance(stage, Cutter) else alive  # what it refuses is what it cut most of
+    result = {**refused, "notes": _totals(evidence, round_index, planned.label, stage, counted)}
     if planned.mode == "judge" and isinstance(stage, Judging):
         _judge(evidence, round_index, planned.label, stage, alive, verdicts, result)
     elif planned.mode != "annotate" and isinstance(stage, Dedup):

@@ -1,0 +1,161 @@
+"""Stages that cut: what is decided about the whole corpus is applied in the next round, whatever ran before."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as ds
+import pytest
+from small_corpus import published, write_text_inputs
+
+SUBSTRING = "text.dedup.substring"
+
+
+def write_recipe(path: Path, source: Path, *stages: str, mode: str = "judge") -> Path:
+    """Stages, the cut, and what sees the texts behind it."""
+    listed = "".join(f"    - {stage}\n" for stage in stages)
+    path.write_text(
+        f"name: small\ntext:\n  sources: [{{path: {source}}}]\n  partition_bytes: 20000\n  stages:\n"
+        f"    - use: text.clean\n    - {{use: {SUBSTRING}, mode: {mode}}}\n{listed}output: {{path: out, shard_bytes: 64KiB, order: input}}\n"
+    )
+    return path
+
+
+def table(root: Path, name: str) -> list[dict[str, Any]]:
+    return ds.dataset(sorted((root / name).glob("*.parquet"))).to_table().to_pylist()
+
+
+def texts(root: Path) -> dict[str, str]:
+    webdataset = pytest.importorskip("webdataset")
+    shards = sorted(map(str, root.glob("text/*/*.tar")))
+    return {sample["json"]["key"]: sample["json"]["text"] for sample in webdataset.WebDataset(shards, shardshuffle=False).decode()}
+
+
+def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    flow: dict[str, Any] = json.loads(done.stdout)["flows"][0]
+    return flow
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Files in which three of ten texts repeat others, whole or with a sentence behind."""
+    write_text_inputs(tmp_path / "in", files=4)
+    return tmp_path / "in"
+
+
+def test_characters_add_up_and_every_cut_is_explained(tmp_path: Path, source: Path, d4a) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", source)
+    d4a("curate", recipe, "--set", f"text.stages.1.min_tokens={10**4}", "--out", tmp_path / "whole")
+    flow = told(d4a("curate", recipe, "--json"))
+    before, after = texts(tmp_path / "whole"), texts(tmp_path / "out")
+    ledger = {row["key"]: row for row in table(tmp_path / "out", "ledger")}
+    scores = {row["key"]: row for row in table(tmp_path / "out", "scores")}
+    assert len(before) > len(after) > 100
+    for key, text in before.items():
+        assert len(text) == len(after.get(key, "")) + ledger[key]["edited_chars"]
+        cut, edited = scores[key][f"{SUBSTRING}.cut_chars"], ledger[key]["edited_chars"]
+        assert cut <= edited <= cut + 8 and (cut > 0) == (scores[key][f"{SUBSTRING}.cuts"] > 0)
+    empty = [key for key, row in ledger.items() if row["reason"] == "empty"]
+    assert set(empty) == before.keys() - after.keys() and all(ledger[key]["stage"] == SUBSTRING for key in empty)
+    shorter = [key for key in after if after[key] != before[key]]
+    assert len(empty) > 5 and len(shorter) > 5
+    for key in shorter:
+        kept = ledger[key]["detail"].removeprefix("the longest part cut out of it stands in ")
+        assert before[key][:200] in before[kept] and after[key] in before[key]
+    assert f"edited      {ledger[shorter[0]]['edited_chars']} characters less; the longest part" in d4a("why", "out", shorter[0]).stdout
+    rows = [stage for stage in flow["stages"] if stage["label"] == SUBSTRING]
+    assert rows[1]["reasons"] == {"empty": len(empty)} and rows[1]["notes"]["cuts records"] == len(empty) + len(shorter)
+    assert not [name for name in table(tmp_path / "out", "scores")[0] if "fingerprints" in name]
+    assert not (tmp_path / "out/sketches").exists()
+
+
+def test_nothing_repeats_in_what_was_cut(tmp_path: Path, source: Path, d4a) -> None:
+    d4a("curate", write_recipe(tmp_path / "r.yaml", source))
+    (tmp_path / "again").mkdir()
+    lines = [json.dumps({"id": key, "text": text}) for key, text in texts(tmp_path / "out").items()]
+    (tmp_path / "again/x.jsonl").write_text("\n".join(lines))
+    flow = told(d4a("curate", write_recipe(tmp_path / "again.yaml", tmp_path / "again"), "--out", tmp_path / "second", "--json"))
+    assert flow["kept"] == len(lines) and not any(row["edited_chars"] for row in table(tmp_path / "second", "ledger"))
+
+
+def test_same_bytes_whatever_ran_before_and_however_many_workers(tmp_path: Path, source: Path, d4a) -> None:
+    """Other lengths, other entering records and other files lead to other cuts; what was cut otherwise is never used."""
+    filtered = "{use: text.quality.gopher, min_words: 30}", "{use: text.dedup.fuzzy, threshold: 0.7}"
+    recipe = write_recipe(tmp_path / "r.yaml", source, *filtered)
+    first = told(d4a("curate", recipe, "--workers", 2, "--json"))
+    straight = published(tmp_path / "out")
+    assert {row["stage"] for row in table(tmp_path / "out", "ledger")} >= {SUBSTRING, "text.quality.gopher"}
+    (source / "part-00b.jsonl").write_text(json.dumps({"id": "new", "text": texts(tmp_path / "out")["0-1"] + " And one more."}) + "\n")
+    added = told(d4a("curate", recipe, "--json"))
+    assert added["records"] == first["records"] + 1 and 0 < added["scanned"] < first["scanned"] / 2
+    d4a("curate", recipe, "--out", tmp_path / "fresh")
+    assert published(tmp_path / "out") == published(tmp_path / "fresh")
+    (source / "part-00b.jsonl").unlink()
+    for detour in (f"{SUBSTRING}.min_tokens=150", "text.clean.min_chars=1200"):
+        d4a("curate", recipe, "--set", detour)
+        assert published(tmp_path / "out") != straight
+    limited = told(d4a("curate", recipe, "--limit", 60, "--json"))
+    assert limited["records"] == 60
+    back = told(d4a("curate", recipe, "--workers", 2, "--json"))
+    assert back["kept"] == first["kept"] and published(tmp_path / "out") == straight
+    d4a("curate", recipe, "--out", tmp_path / "alone", env={"PYTHONHASHSEED": "7"})
+    assert published(tmp_path / "alone") == straight
+
+
+def test_a_longer_passage_scans_only_what_is_cut_otherwise(tmp_path: Path, source: Path, d4a) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", source)
+    d4a("curate", recipe)
+    longer = told(d4a("curate", recipe, "--set", f"{SUBSTRING}.min_tokens=51", "--json"))
+    assert longer["scanned"] == 0  # every repeat is longer
+    shorter = told(d4a("curate", recipe, "--set", f"{SUBSTRING}.min_tokens=30", "--json"))
+    assert shorter["scanned"] == shorter["records"]  # other sketches
+
+
+def test_annotate_measures_and_cuts_nothing(tmp_path: Path, source: Path, d4a) -> None:
+    cut = told(d4a("curate", write_recipe(tmp_path / "r.yaml", source), "--out", tmp_path / "cut", "--json"))
+    flow = told(d4a("curate", write_recipe(tmp_path / "a.yaml", source, mode="annotate"), "--json"))
+    kept = [row for row in table(tmp_path / "out", "ledger") if row["verdict"] == "kept"]
+    assert flow["stages"][-1]["notes"] == cut["stages"][-1]["notes"] and flow["stages"][-1]["reasons"] == {}
+    assert len(kept) == flow["kept"] > cut["kept"] and not any(row["edited_chars"] or row["detail"] for row in kept)
+    back = told(d4a("curate", write_recipe(tmp_path / "r.yaml", source), "--json"))
+    assert back["kept"] == cut["kept"] and published(tmp_path / "out") == published(tmp_path / "cut")
+
+
+def test_killed_in_the_middle_the_next_run_gives_the_same_bytes(tmp_path: Path, source: Path, d4a) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", source)
+    d4a("curate", recipe, "--out", tmp_path / "calm")
+    command = [sys.executable, "-m", "d4a.curator", "curate", str(recipe), "--workers", "1", "--out", str(tmp_path / "rough")]
+    waits = ("scan-text.jsonl", "decide-text.jsonl", "scan-text-(round-2).jsonl", "lay-out-text.jsonl")
+    draw = random.Random(4)
+    for step in waits:
+        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
+        stamp = time.time()
+        while process.poll() is None:
+            file = tmp_path / "rough/.d4a/steps" / step
+            if file.exists() and file.stat().st_mtime >= stamp:
+                break
+            time.sleep(0.002)
+        time.sleep(draw.uniform(0, 0.05))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() in (0, -signal.SIGKILL)
+    d4a("curate", recipe, "--out", tmp_path / "rough")
+    assert published(tmp_path / "rough") == published(tmp_path / "calm")
+
+
+def test_images_are_not_cut(tmp_path: Path, d4a) -> None:
+    from d4a.curator.errors import UsageError
+    from d4a.curator.plan import _rounds
+    from d4a.curator.recipe import StageSpec
+    from d4a.curator.stage import Machine, modality
+
+    with pytest.raises(UsageError, match="cuts payload that is stored"):
+        _rounds([StageSpec(use=SUBSTRING, label=SUBSTRING)], modality("image"), Machine())
