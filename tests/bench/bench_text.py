@@ -4,7 +4,7 @@
 
 CPU time (user) of one process, best of several interleaved rounds, and as a multiple of a plain floor in the same
 run: `orjson.loads` of every line. Without a file, some megabytes of text in six languages are made up. Then the
-sketch of text.dedup.fuzzy by length of document, and what the first call of each kernel costs.
+sketch of text.dedup.fuzzy by scheme and length of document, and what the first call of each kernel costs.
 """
 
 from __future__ import annotations
@@ -28,6 +28,15 @@ from d4a.curator.stage import Dedup, Entry, Filter, Machine, Transform, modality
 from planted_texts import planted
 
 Work = Callable[[], object]
+SKETCHES: dict[str, dict[str, object]] = {
+    "fss words": {},
+    "fss char 24": {"shingle": "characters", "ngram": 24},
+    "minhash words": {"scheme": "minhash"},
+    "slimpajama": {"preset": "slimpajama"},
+    "nemo": {"preset": "nemo"},
+    "nemo, 64 bits": {"preset": "nemo", "bits": 64},
+    "refinedweb": {"preset": "refinedweb"},
+}
 QUALITY = ("text.quality.repetition", "text.quality.gopher", "text.quality.c4", "text.quality.fineweb")
 
 
@@ -103,17 +112,18 @@ def read(path: Path) -> list[pa.RecordBatch]:
 
 
 def by_length(batches: list[pa.RecordBatch], rounds: int) -> None:
-    stage = stage_class("text.dedup.fuzzy")(stage_class("text.dedup.fuzzy").Options())
+    fuzzy = stage_class("text.dedup.fuzzy")
+    stages = {name: fuzzy(fuzzy.Options(**options)) for name, options in SKETCHES.items()}
     texts = [text for batch in batches for text in batch.column("text").to_pylist() if text]
-    print(f"\n{'text.dedup.fuzzy, sketch':28} {'documents':>9} {'MB/s':>8} {'us/document':>12}")
+    print(f"\n{'text.dedup.fuzzy, sketch, MB/s':28} {'documents':>9} " + " ".join(f"{name:>16}" for name in SKETCHES))
     for length in (200, 1_000, 4_000, 16_000, 64_000):
         cut = [text[:length] for text in texts if len(text) >= length]
         if not cut:
             continue
         cut = (cut * (1 + 2_000_000 // (len(cut) * length)))[: max(1, 4_000_000 // length)]
         batch = pa.record_batch({"text": pa.array(cut, pa.large_string())})
-        seconds = min(timed(lambda batch=batch: stage.sketch(batch)) for _ in range(rounds))
-        print(f"{length:10,} characters        {len(cut):9,} {batch.nbytes / 1e6 / seconds:8.0f} {seconds / len(cut) * 1e6:12.1f}")
+        seconds = [min(timed(lambda stage=stage, batch=batch: stage.sketch(batch)) for _ in range(rounds)) for stage in stages.values()]
+        print(f"{length:10,} characters        {len(cut):9,} " + " ".join(f"{batch.nbytes / 1e6 / each:16.0f}" for each in seconds))
 
 
 def main() -> None:
