@@ -99,7 +99,8 @@ class Evidence:
                         at = np.minimum(np.searchsorted(indices, records), max(len(indices) - 1, 0))
                         wanted = (records < self.starts[ordinal + 1]) & (indices[at] == records if len(indices) else False)
                         count += int(np.count_nonzero(wanted))
-                        yield at[wanted], piece.column(name).filter(pa.array(wanted))
+                        column = piece.column(name)
+                        yield (at, column) if wanted.all() else (at[wanted], column.filter(pa.array(wanted)))
         if count != len(indices):
             raise self._lacking(round_index)
 

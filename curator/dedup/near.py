@@ -51,14 +51,13 @@ def near_pairs(entered: Entered, order: Ints, value: npt.DTypeLike, search: Sear
     copies, candidates = _propose(sketches, entered.column("fingerprint").to_numpy()[order], search)
     links, notes = _verify(sketches, candidates, search, exact)
     links = _with_copies(links, copies, search.max_candidates)
-    return Pairs(order[links.a], order[links.b], links.similarity, notes)
+    return Pairs(order[links.pairs & _EARLIER], order[links.pairs >> _LATER], links.similarity, notes)
 
 
 class _Links(NamedTuple):
-    """Pairs of records, numbered by preference; a < b."""
+    """Pairs of ranks, later << 32 | earlier, and their similarities."""
 
-    a: Ints
-    b: Ints
+    pairs: Keys
     similarity: Floats
 
 
@@ -137,7 +136,7 @@ def _verify(sketches: _Sketches, candidates: Candidates, search: Search, exact: 
         a, b = _ranks(pairs[start : start + step])
         similarity[start : start + step] = exact(sketches.order[a], sketches.order[b])
     enough = similarity >= floor
-    return _Links(*_ranks(pairs[enough]), similarity[enough]), notes
+    return _Links(pairs[enough], similarity[enough]), notes
 
 
 def _ranks(pairs: Keys) -> tuple[Ints, Ints]:
@@ -215,20 +214,19 @@ def _with_copies(links: _Links, copies: _Copies, most: int) -> _Links:
 
     A copy inherits the `most` best of the latter. Should none of them stay and the first go all the same, the
     second stands in for it, so that of equal token lists one at most is kept.
+
+    links  ascending
     """
     n = len(copies.first)
-    copy = np.flatnonzero(copies.first != np.arange(n))
+    copy = np.flatnonzero(copies.first != np.arange(n)).astype(np.uint64)
     if not len(copy):
         return links
-    first, second = copies.first[copy], copies.second[copy]
+    first, second = copies.first[copy].astype(np.uint64), copies.second[copy].astype(np.uint64)
     later = (second < copy) & (copies.first[second] == first)
-    by = np.lexsort((links.a, links.b))
-    by = by[depths(links.b[by]) < most]
-    starts = np.searchsorted(links.b[by], first)
-    counts = np.searchsorted(links.b[by], first, "right") - starts
-    into = np.repeat(starts, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    inherited = by[into]
-    a = np.concatenate([links.a, first, second[later], links.a[inherited]])
-    b = np.concatenate([links.b, copy, copy[later], np.repeat(copy, counts)])
+    starts = np.searchsorted(links.pairs, first << _LATER)
+    counts = np.minimum(np.searchsorted(links.pairs, (first + np.uint64(1)) << _LATER) - starts, most)
+    inherited = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+    behind = copy << _LATER
+    more = [behind | first, (behind | second)[later], np.repeat(behind, counts) | links.pairs[inherited] & _EARLIER]
     ones = np.ones(len(copy) + int(later.sum()))
-    return _Links(a, b, np.concatenate([links.similarity, ones, links.similarity[inherited]]))
+    return _Links(np.concatenate([links.pairs, *more]), np.concatenate([links.similarity, ones, links.similarity[inherited]]))

@@ -26,10 +26,21 @@ def exact_similarity(entered: Entered, a: Ints, b: Ints, sets: Sets, text_bytes:
     found = np.empty(len(a), np.float64)
     text_bytes = min(text_bytes, max(1 << 20, entered.workspace.memory // 16))
     sizes = entered.column("payload_bytes").to_numpy()
+    place = np.empty(len(sizes), np.int64)
     for pairs in portions(a, b, sizes, text_bytes):
-        records, local = np.unique(np.concatenate([a[pairs], b[pairs]]), return_inverse=True)
-        found[pairs] = compare(sets(entered.payload(records)), local[: len(pairs)], local[len(pairs) :])
+        records = _distinct(a[pairs], b[pairs], len(sizes))
+        place[records] = np.arange(len(records))
+        found[pairs] = compare(sets(entered.payload(records)), place[a[pairs]], place[b[pairs]])
     return found
+
+
+def _distinct(a: Ints, b: Ints, size: int) -> Ints:
+    """The records in two arrays, ascending."""
+    if len(a) < size // 64:
+        return np.unique(np.concatenate([a, b]))
+    seen = np.zeros(size, np.bool_)
+    seen[a] = seen[b] = True
+    return np.flatnonzero(seen)
 
 
 def portions(a: Ints, b: Ints, sizes: Ints, text_bytes: int) -> Iterator[Ints]:
@@ -38,7 +49,8 @@ def portions(a: Ints, b: Ints, sizes: Ints, text_bytes: int) -> Iterator[Ints]:
         return
     group = np.arange(len(sizes), dtype=np.int64)
     _connect(a, b, group)
-    order = np.lexsort((b, a, group[a]))
+    order = np.empty(len(a), np.int64)
+    _by_group(a, group, np.zeros(len(sizes) + 1, np.int64), order)
     portion = np.empty(len(a), np.int64)
     _fill(a[order], b[order], sizes.astype(np.int64), text_bytes, portion)
     yield from np.split(order, np.flatnonzero(np.diff(portion)) + 1)
@@ -60,6 +72,18 @@ def _root(group: Ints, record: int) -> int:
         group[record] = group[group[record]]
         record = group[record]
     return record
+
+
+@kernel
+def _by_group(a: Ints, group: Ints, ends: Ints, order: Ints) -> None:
+    """Indices of pairs by group, in a group as they come; `ends` holds zeros."""
+    for record in a:
+        ends[group[record] + 1] += 1
+    for record in range(group.size):
+        ends[record + 1] += ends[record]
+    for k in range(a.size):
+        order[ends[group[a[k]]]] = k
+        ends[group[a[k]]] += 1
 
 
 @kernel
