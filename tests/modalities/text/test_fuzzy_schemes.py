@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,27 @@ def written(count: int, seed: int) -> str:
 def test_presets_find_pairs_as_often_as_published(preset: str) -> None:
     stage = FuzzyText(FuzzyOptions(preset=preset))
     assert [stage.found(s) for s in SIMILARITIES] == pytest.approx(PUBLISHED[preset], abs=6e-5)
+
+
+BARE = "ça va lété its 10 oclock"
+
+
+@pytest.mark.parametrize(
+    ("preset", "compared", "units", "ngram", "hashes"),
+    [
+        ("slimpajama", BARE, "characters", 13, 128),
+        ("refinedweb", "ca va lete its 10 oclock", "spaced", 5, 9000),
+        ("redpajama-v2", unicodedata.normalize("NFD", BARE), "spaced", 13, 128),
+        ("fineweb", "  Ca va,\tl'ete?  It's 0 o'clock; ", "words", 5, 112),
+        ("zyda", BARE, "spaced", 13, 128),
+        ("zyda-2", "  Ça va,\tl'été?  It's 10 o'clock; ", "characters", 25, 128),
+        ("nemo", "  Ça va,\tl'été?  It's 10 o'clock; ", "characters", 24, 260),
+    ],
+)
+def test_presets_compare_the_published_shingles(preset: str, compared: str, units: str, ngram: int, hashes: int) -> None:
+    stage = FuzzyText(FuzzyOptions(preset=preset))
+    assert stage.shingling.prepare(column("  Ça va,\tl'été?  It's 10 o'clock; ")).to_pylist() == [compared]
+    assert (stage.shingling.units, stage.shingling.ngram, stage.options.hashes) == (units, ngram, hashes)
 
 
 def test_misread_bands_would_find_nothing() -> None:
