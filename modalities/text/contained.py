@@ -39,9 +39,9 @@ class ContainedOptions(DedupOptions):
         0.8, "Pairs down to this share are stored, so that the threshold moves above it without a new search.", gt=0, le=1
     )
     min_tokens: int = search(
-        50,
-        "Texts of fewer tokens are not looked at: sentences and notices are contained everywhere without being copies of anything, and"
-        " from 50 tokens on a repeat is rarely chance (Lee et al. 2022). Repeated shingles count once.",
+        20,
+        "Texts of fewer tokens are not looked at: a sentence stands in many texts without being taken from any, and below"
+        " window + ngram - 1 tokens none is sampled. Repeated shingles count once.",
         ge=1,
     )
     max_candidates: int = search(

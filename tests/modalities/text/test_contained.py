@@ -170,9 +170,9 @@ def test_of_equal_texts_one_stays_and_copies_share_its_containers() -> None:
 
 
 def test_short_texts_are_not_looked_at() -> None:
-    notice, page = words(*range(30)), words(*range(300))
-    assert find([notice, page])[1].twin.tolist() == [-1, -1]
-    assert find([notice, page], min_tokens=20)[1].twin.tolist() == [1, -1]
+    page = words(*range(300))
+    assert find([words(*range(19)), words(*range(20)), page])[1].twin.tolist() == [-1, 2, -1]
+    assert find([words(*range(49)), words(*range(50)), page], min_tokens=50)[1].twin.tolist() == [-1, 2, -1]
     zeros, table = "0 " * 500, "0 " * 10 + words(*range(300))
     assert find([zeros, table])[1].twin.tolist() == [-1, -1]
 
