@@ -22,6 +22,7 @@ Grid = npt.NDArray[np.float32]
 _STEPS = 4000
 _ROWS = 4096  # vectors put on the grid at a time
 _PRODUCTS = 1 << 22  # of a block of vectors with all centroids: 16 MB
+_COLUMNS = 64  # of vectors that are summed at a time
 _SAMPLE = 64  # vectors a centroid that training looks at; faiss takes up to 256 and says that 39 are enough
 
 
@@ -64,7 +65,7 @@ def centroids(vectors: npt.NDArray[Any], count: int, iterations: int, seed: int)
     seed        chooses the sample of 64 vectors a centroid, and the k of them that are the first centroids
     returns     (k, d) float32   on the grid
 
-    A cluster that loses all its vectors takes the sampled vector farthest from its centroid.
+    A cluster that loses all its vectors takes the sampled vector farthest from its centroid. Takes 256 k d bytes.
     Dhillon, Modha 2001.
     """
     chosen = _shuffled(len(vectors), seed)[: min(len(vectors), _SAMPLE * count)]
@@ -79,21 +80,21 @@ def centroids(vectors: npt.NDArray[Any], count: int, iterations: int, seed: int)
     return found
 
 
-def assign(vectors: npt.NDArray[Any], found: Grid, floor: float, probes: int | None) -> Clusters:
+def assign(vectors: npt.NDArray[Any], found: Grid, floor: float, visits: int | None) -> Clusters:
     """Homes and visits of vectors.
 
     vectors  (n, d) float16 or float32
     found    (k, d) float32   centroids, on the grid
     floor    cosine of the pairs that are wanted
-    probes   clusters that a vector visits at most, the nearest borders first; None: all that it must
+    visits   clusters that a vector visits at most, the nearest borders first; None: all that it must
 
     Of two vectors an angle a apart with different homes, one at least lies within a / 2 of the border between them, as the
-    straight way from one to the other crosses it. So without a limit on probes no pair above the floor is missed.
+    straight way from one to the other crosses it. So without a limit on visits no pair above the floor is missed. Takes 4 k^2 bytes.
     """
     count = len(found)
-    most = count - 1 if probes is None else min(probes, count - 1)
-    reach = _reach(floor, found.shape[1])
-    inverse = _inverse_distances(found)
+    most = count - 1 if visits is None else min(visits, count - 1)
+    reach = np.float32(_reach(floor, found.shape[1]))
+    inverse = _inverse_distances(found) if most else None
     home = np.empty(len(vectors), np.int64)
     visitors, visited = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     step = max(1, _PRODUCTS // count)
@@ -102,8 +103,8 @@ def assign(vectors: npt.NDArray[Any], found: Grid, floor: float, probes: int | N
         here = home[start : start + step]
         here[:] = products.argmax(axis=1)
         near = np.full((len(products), most), -1, np.int32)
-        if most:
-            _visits(products, here, inverse, np.float32(reach), near)
+        if inverse is not None:
+            _visits(products, here, inverse, reach, near)
         row, place = np.nonzero(near >= 0)
         visitors.append(row + start)
         visited.append(near[row, place].astype(np.int64))
@@ -162,7 +163,11 @@ def _means(sample: Grid, home: Ints, closeness: npt.NDArray[np.float32], count: 
     sizes = np.bincount(home, minlength=count)
     by_home = np.argsort(home, kind="stable")
     starts = np.cumsum(sizes) - sizes
-    sums = np.add.reduceat(sample[by_home].astype(np.float64), np.minimum(starts, len(home) - 1), axis=0)
+    starts = np.minimum(starts, len(home) - 1)
+    sums = np.empty((count, sample.shape[1]))
+    for first in range(0, sample.shape[1], _COLUMNS):
+        part = sample[:, first : first + _COLUMNS][by_home].astype(np.float64)
+        sums[:, first : first + _COLUMNS] = np.add.reduceat(part, starts, axis=0)
     means = on_grid(sums)
     empty = np.flatnonzero(sizes == 0)
     if len(empty):
@@ -179,8 +184,13 @@ def _reach(floor: float, width: int) -> float:
 def _inverse_distances(found: Grid) -> Grid:
     """(k, k) float32: 1 / distance of each two centroids; 0 for equal ones, which have no border."""
     squares = np.square(found, dtype=np.float64).sum(axis=1)  # whole numbers: exact in any order
-    distance = np.sqrt(squares[:, None] + squares - 2.0 * (found @ found.T).astype(np.float64))
-    return np.where(distance > 0, 1 / np.where(distance > 0, distance, 1), 0).astype(np.float32)
+    inverse = np.zeros((len(found), len(found)), np.float32)
+    step = max(1, _PRODUCTS // len(found))
+    for start in range(0, len(found), step):
+        rows = slice(start, start + step)
+        distance = np.sqrt(squares[rows, None] + squares - 2.0 * (found[rows] @ found.T).astype(np.float64))
+        np.divide(1.0, distance, out=inverse[rows], where=distance > 0, casting="same_kind")
+    return inverse
 
 
 @kernel

@@ -47,8 +47,9 @@ class EmbeddingOptions(DedupOptions):
     )
     search: Literal["auto", "exact", "clusters"] = searching(
         "auto",
-        f"`exact`: all pairs, in quadratic time. `clusters`: by spherical k-means, in about n^1.5. `auto`: exact up to {EXACT_UP_TO:,}"
-        " vectors. Whichever it is, a pair that is reported has the cosine that is said.",
+        "`exact`: all pairs, in quadratic time. `clusters`: spherical k-means, in about n^1.5. `auto`: exact up to"
+        f" {EXACT_UP_TO:,} vectors. Measured on 100,000 vectors of 512 numbers: 68 CPU seconds or 9, of 400,000 of 256 by clusters 20."
+        " Whichever it is, a pair that is reported has the cosine that is said.",
     )
     clusters: int | None = searching(
         None,
@@ -59,7 +60,8 @@ class EmbeddingOptions(DedupOptions):
     visits: int | None = searching(
         8,
         "Clusters beside its own in which a vector is compared, at most: those of the nearest borders, and only where a neighbour at"
-        " pairs_from may lie behind. null: all of these, which misses no pair.",
+        " pairs_from may lie behind. null: all of these, which misses no pair. Measured on embeddings of 1,861 pictures and 5,000"
+        " passages: of the pairs from 0.8 on, 8 find 1.000, 4 find 0.9998 and more, 0 finds 0.987 and 0.995.",
         ge=0,
     )
     iterations: int = searching(10, "Rounds of k-means, at most.", ge=0, le=1000)
