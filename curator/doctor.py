@@ -210,9 +210,8 @@ def _torch() -> Row:
 
 
 def _rapids() -> Row:
-    have = [name for name in ("cudf", "cuml", "cupy") if find_spec(name)]
-    if len(have) < 3:
-        lacking = ", ".join(name for name in ("cudf", "cuml", "cupy") if name not in have)
+    lacking = ", ".join(name for name in ("cudf", "cupy") if not find_spec(name))
+    if lacking:
         return Row("rapids", "missing", f"{lacking} not installed: text runs on the CPU")
     try:
         count = _cupy_devices()

@@ -17,7 +17,7 @@ from .report.differences import spaced_words
 if TYPE_CHECKING:
     from .forecast import Forecast
     from .outcome import FlowOutcome, Outcome
-    from .plan import Plan
+    from .plan import Plan, PlannedStage
     from .shards.manifest import Dataset
 
 
@@ -124,8 +124,20 @@ def show_plan(console: Console, plan: Plan, held: dict[str, int], forecasts: dic
         files = len({(entry.root, entry.path) for part in flow.partitions for entry in part.entries})
         there = f"first round of {held.get(flow.name, 0):,} of {counted(len(flow.partitions), 'partition')} already scanned"
         console.print(f"  {counted(files, 'file')}, {size / 1e6:,.1f} MB; {there}")
+        for planned in (stage for one in flow.rounds for stage in one.stages):
+            _show_place(console, planned)
         for forecast in forecasts.get(flow.name, []):
             _show_forecast(console, forecast)
+
+
+def _show_place(console: Console, planned: PlannedStage) -> None:
+    """Where a stage computes, and why, if there is a choice."""
+    local, precision = planned.facts.local, planned.facts.numeric.get("precision")
+    if "backend" in local:
+        who = "the card" if local["backend"] == "rapids" else "the CPU"
+        console.print(f"  {planned.label} computes on {who}: {local['why']}", markup=False)  # d4a[gpu] is no markup
+    elif "device" in local:
+        console.print(f"  {planned.label} runs on {local['device']}" + (f" in {precision}" if precision else ""))
 
 
 def _show_forecast(console: Console, forecast: Forecast) -> None:

@@ -14,14 +14,16 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from ...curator.backends.device import Backend
 from ...curator.columns import fixed_column
 from ...curator.dedup.bands import probability
 from ...curator.dedup.near import Search, near_pairs
-from ...curator.stage import Columns, Dedup, Entered, Options, Pairs, Value
+from ...curator.stage import Columns, Dedup, Entered, Facts, Machine, Options, Pairs, Value
 from .fss import signatures
 from .fuzzy_options import FuzzyOptions
-from .minhash import Permutations, minhash, nemo_permutations, own_permutations
+from .minhash import Permutations, nemo_permutations, own_permutations
 from .normal_form import NormalForm
+from .on_card import minhash_by, who_hashes
 from .shingles import Shingling
 from .verify import TEXT_BYTES, exact_similarity
 
@@ -77,11 +79,23 @@ class FuzzyText(Dedup):
     def __init__(self, options: FuzzyOptions) -> None:
         super().__init__(options)
         self.values = _values(options)  # type: ignore[misc]  # the width is that of the scheme
+        self._backend: Backend = "cpu"
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The text."""
         return ("text",)
+
+    def prepare(self, machine: Machine) -> Facts:
+        """Who computes the signatures: never a part of keys, for they are the same bits."""
+        options = self.options
+        if options.scheme == "fss":
+            return Facts()
+        return Facts(local=who_hashes(machine.device, options.shingle, options.ngram).local())
+
+    def open(self, facts: Facts) -> None:
+        """As `prepare` found."""
+        self._backend = "rapids" if facts.local.get("backend") == "rapids" else "cpu"
 
     @property
     def threshold(self) -> float:
@@ -119,7 +133,7 @@ class FuzzyText(Dedup):
         if self.options.scheme == "fss":
             rows = signatures(tokens, self.options.ngram).astype("<u4", copy=False)
         else:
-            rows = minhash(texts, self.options.shingle, self.options.ngram, self._permutations)
+            rows = minhash_by(self._backend, texts, self.options.shingle, self.options.ngram, self._permutations)
             rows = rows.astype(rows.dtype.newbyteorder("<"), copy=False)
         return {
             "signature": fixed_column(rows),

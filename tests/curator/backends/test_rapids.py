@@ -1,0 +1,218 @@
+"""What is asked of cuDF and CuPy, and that their answers are put together as the CPU does it; see card_recorder.py for what stands in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from card_recorder import Call, recording
+from d4a.curator.backends import device, rapids
+from d4a.curator.dedup import bands, clusters, neighbours
+from d4a.curator.errors import MachineError
+from d4a.curator.plan import PlannedStage
+from d4a.curator.stage import Dedup, Machine
+from d4a.curator.summary import _show_place
+from d4a.modalities.text.minhash import Permutations, minhash, nemo_permutations, own_permutations
+from d4a.modalities.text.on_card import minhash_by, who_hashes
+from rich.console import Console
+
+VECTORS = json.loads(Path(__file__).parents[2].joinpath("cudf_signatures.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def calls() -> Iterator[list[Call]]:
+    device._compared.clear()
+    with recording() as found:
+        yield found
+    device._compared.clear()
+
+
+def column(*texts: str | None) -> pa.Array:
+    return pa.array(texts, pa.large_string())
+
+
+# ------------------------------------------------------------------------------------------------------ signatures
+
+
+def test_cudf_is_asked_for_nemo_curators_signatures(calls: list[Call]) -> None:
+    permuted = nemo_permutations(260, 32)
+    texts = column("the same sentence, twenty-four characters long", None, "", "naïve 東京タワー")
+    found = rapids.minhash(texts, 24, *permuted)
+    assert found.tolist() == minhash(texts, "characters", 24, permuted).tolist() and found.dtype == np.uint32
+    arrays = {"a": ("uint32", (260,)), "b": ("uint32", (260,))}
+    assert calls == [
+        Call("cudf.Series", (arrays["a"],)),
+        Call("cudf.Series", (arrays["b"],)),
+        Call("cudf.Series.from_arrow", ("string", 4, 0, 0)),  # no nulls, offsets from 0
+        Call("cudf.Series.str.minhash", (1608637543,), {**arrays, "width": 24}),
+        Call("cudf.Series.to_arrow", ()),
+    ]
+
+
+def test_64_bits_are_another_function_of_cudf(calls: list[Call]) -> None:
+    permuted = own_permutations(16, 64)
+    assert (
+        rapids.minhash(column("a text", "another"), 5, *permuted).tolist()
+        == minhash(column("a text", "another"), "characters", 5, permuted).tolist()
+    )
+    assert calls[3] == Call("cudf.Series.str.minhash64", (42,), {"a": ("uint64", (16,)), "b": ("uint64", (16,)), "width": 5})
+
+
+def test_rows_are_split_where_a_column_would_be_too_long(calls: list[Call]) -> None:
+    permuted = own_permutations(8, 32)
+    texts = column(*(f"text number {k}" for k in range(10)), "x" * 400, *(f"text number {k}" for k in range(3)))[1:]
+    found = rapids.minhash(texts, 3, *permuted, most=64)  # of 8 values: 8 rows; of about 13 bytes: 4 rows
+    assert found.tolist() == minhash(texts, "characters", 3, permuted).tolist()
+    lengths = [call.args[1] for call in calls if call.name.endswith("from_arrow")]
+    assert sum(lengths) == 13 and max(lengths) == 4 and lengths[2:4] == [1, 1]
+    rapids.minhash(column(*"abcdefghij"), 2, *permuted, most=64)
+    assert [call.args[1] for call in calls if call.name.endswith("from_arrow")][-2:] == [8, 2]
+
+
+def test_no_column_of_cudf_has_as_many_values_as_it_refuses() -> None:
+    """K * rows < 2^31, for the recorder cannot hold so many."""
+    portions = list(rapids._portions(np.arange(20_000_001), max(1, rapids._MOST // 260), rapids._MOST))
+    assert portions[0] == (0, 8_259_552) and portions[-1][1] == 20_000_000
+    assert all((end - start) * 260 < 2**31 for start, end in portions)
+
+
+def test_published_vectors_come_back_through_the_card(calls: list[Call]) -> None:
+    for vector in VECTORS:
+        if vector["units"] != "characters":
+            continue
+        dtype = np.uint32 if vector["bits"] == 32 else np.uint64
+        permuted = Permutations(np.array(vector["a"], dtype), np.array(vector["b"], dtype), vector["seed"])
+        texts = column(*(text[0] * text[1] if isinstance(text, list) else text for text, _ in vector["rows"]))
+        expected = [values or [0] * len(vector["a"]) for _, values in vector["rows"]]
+        assert minhash_by("rapids", texts, "characters", vector["window"], permuted).tolist() == expected
+
+
+def test_very_long_texts_stay_on_the_cpu(calls: list[Call]) -> None:
+    permuted = own_permutations(4, 32)
+    texts = column("short", "é" * (rapids.WIDE // 2), "a" * (rapids.WIDE - 1), None)
+    assert minhash_by("rapids", texts, "characters", 5, permuted).tolist() == minhash(texts, "characters", 5, permuted).tolist()
+    assert [call.args[1] for call in calls if call.name.endswith("from_arrow")] == [3]
+    minhash_by("rapids", column("é" * rapids.WIDE), "characters", 5, permuted)
+    assert [call.args[1] for call in calls if call.name.endswith("from_arrow")] == [3]
+
+
+def test_a_card_that_computes_something_else_is_not_believed(calls: list[Call], monkeypatch: pytest.MonkeyPatch) -> None:
+    permuted = own_permutations(4, 32)
+    right = rapids.minhash
+    monkeypatch.setattr(rapids, "minhash", lambda *given: right(*given) + np.uint32(1))
+    with pytest.raises(MachineError, match="other MinHash signatures of 32 bits than the CPU") as caught:
+        minhash_by("rapids", column("a text"), "characters", 5, permuted)
+    assert caught.value.exit_code == 3
+
+
+def test_a_card_that_fails_is_one_line(calls: list[Call], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: object) -> None:
+        raise MemoryError("std::bad_alloc: out_of_memory: CUDA error\n at rmm/mr/...")
+
+    monkeypatch.setattr(rapids, "minhash", fail)
+    with pytest.raises(MachineError, match="failed to hash 1 texts") as caught:
+        minhash_by("rapids", column("a text"), "characters", 5, own_permutations(4, 32))
+    assert caught.value.what.endswith("std::bad_alloc: out_of_memory: CUDA error") and "--workers" in caught.value.hint
+
+
+def test_who_hashes_and_why(calls: list[Call], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert who_hashes("cpu", "characters", 24).local() == {"backend": "cpu", "why": "the device is cpu"}
+    assert who_hashes("cuda", "words", 5).backend == who_hashes("cuda", "characters", 1).backend == "cpu"
+    monkeypatch.setattr(device, "find_spec", lambda name: None if name == "cudf" else name)
+    assert who_hashes("cuda", "characters", 24) == device.Choice("cpu", "cudf is not installed; pip install 'd4a[gpu]'")
+    monkeypatch.setattr(device, "find_spec", lambda name: name)
+    assert who_hashes("cuda", "characters", 24).backend == "cpu"  # CuPy imports, and no device answers: an import is no card
+    assert "cudaErrorInsufficientDriver" in who_hashes("cuda", "characters", 24).why
+    monkeypatch.setattr(device, "cards", lambda: (1, "cupy counts 1 device"))
+    assert who_hashes("cuda", "characters", 24).backend == "rapids"
+
+
+def test_a_card_changes_no_key_and_no_byte_of_the_stage(calls: list[Call], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "find_spec", lambda name: name)
+    monkeypatch.setattr(device, "cards", lambda: (1, "cupy counts 1 device"))
+    planned, sketches = [], []
+    batch = pa.record_batch({"text": column("a text that is hashed", "ein Text in é", None)})
+    for name in ("cpu", "cuda"):
+        plain = PlannedStage("text.dedup.fuzzy", "text.dedup.fuzzy", "judge", {"preset": "nemo"})
+        planned.append(replace(plain, facts=plain.make().prepare(Machine(name))))
+        stage = planned[-1].make()
+        assert isinstance(stage, Dedup)
+        stage.open(planned[-1].facts)
+        sketches.append(stage.sketch(batch))
+    assert planned[0].fingerprint() == planned[1].fingerprint() and planned[0].facts.local != planned[1].facts.local
+    assert sketches[0] == sketches[1]
+    assert [call.name for call in calls if ".str." in call.name] == ["cudf.Series.str.minhash"]
+    shown = Console(width=200, file=StringIO())
+    for one in planned:
+        _show_place(shown, one)
+    assert shown.file.getvalue().splitlines()[0] == "  text.dedup.fuzzy computes on the CPU: the device is cpu"  # type: ignore[attr-defined]
+    assert "computes on the card: cuDF" in shown.file.getvalue()  # type: ignore[attr-defined]
+
+
+# --------------------------------------------------------------------------------------------------------- buckets
+
+
+def test_buckets_are_those_of_the_cpu(calls: list[Call]) -> None:
+    random = np.random.default_rng(5)
+    keys = random.integers(0, 400, 1000).astype(np.uint64) << np.uint64(50)
+    ranks = random.permutation(1000).astype(np.uint32)
+    key, rank = rapids.buckets(keys, ranks)
+    count = np.unique(keys, return_counts=True)
+    shared = np.isin(keys, count[0][count[1] > 1])
+    by = np.lexsort((ranks[shared], keys[shared]))
+    assert key.tolist() == keys[shared][by].tolist() and rank.tolist() == ranks[shared][by].tolist()
+    assert (key.dtype, rank.dtype) == (np.uint64, np.uint32)
+    assert len(rapids.buckets(keys[:0], ranks[:0])[0]) == 0
+
+    def met(found: tuple[np.ndarray, np.ndarray]) -> list[int]:
+        out = np.empty(100_000, np.uint64)
+        involved, state = np.zeros(1000, np.bool_), np.zeros(4, np.int64)
+        return sorted(out[: bands._meet(*found, 8, state, out, involved)].tolist())
+
+    assert met((key, rank)) == met(bands._buckets(keys, ranks)) != []
+
+
+# ------------------------------------------------------------------------------------------------------ embeddings
+
+
+def vectors(count: int, width: int, seed: int) -> np.ndarray:
+    """Some directions, each met several times with little noise, one of them exactly twice."""
+    random = np.random.default_rng(seed)
+    found = random.normal(size=(max(1, count // 5), width))[random.integers(0, max(1, count // 5), count)]
+    found += 0.05 * random.normal(size=found.shape)
+    found[-1] = found[0]
+    return found.astype(np.float16)
+
+
+def test_tiles_of_products_propose_the_pairs_that_the_cpu_proposes(calls: list[Call]) -> None:
+    units = neighbours.unit_rows(vectors(300, 32, 1))
+    i, j = rapids.alike(units[:100], units, np.float32(0.9))
+    expected = np.nonzero(units[:100] @ units.T >= np.float32(0.9))
+    assert (i.tolist(), j.tolist()) == (expected[0].tolist(), expected[1].tolist())
+    assert len(i) > 200 and i.dtype == j.dtype == np.int64
+
+
+def test_homes_and_visits_are_those_of_the_cpu(calls: list[Call], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rapids, "_PRODUCTS", 20 * 64)  # blocks of 64 rows
+    data = vectors(1000, 24, 2)
+    found = clusters.centroids(data, 20, 5, 0)
+    found[7] = found[3]  # two equal centroids: the first is the home, and they have no border
+    grid = clusters.on_grid(data)
+    home, closeness = rapids.Centroids(found).nearest(grid)
+    expected = clusters._nearest(grid, found)
+    assert home.tolist() == expected[0].tolist() and closeness.tolist() == expected[1].tolist()
+    for most in (1, 3, 19):
+        reach = np.float32(clusters._reach(0.8, 24))
+        looked = rapids.Centroids(found, clusters._inverse_distances(found)).visits(grid, reach, most)
+        wanted = clusters.assign(data, found, 0.8, most)
+        assert looked.home.tolist() == wanted.home.tolist()
+        assert looked.row.tolist() == wanted.visitor.tolist() and looked.cluster.tolist() == wanted.visited.tolist()
+        assert len(looked.row) > 500
+    assert len(rapids.Centroids(found, clusters._inverse_distances(found)).visits(grid[:0], reach, 3).home) == 0
+    assert max(call.args[0][1][0] for call in calls if call.name == "cupy.asarray") == 64

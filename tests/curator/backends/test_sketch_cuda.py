@@ -1,0 +1,29 @@
+"""The card's sketch in numba's simulator, which has to be chosen before numba is imported: a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+# a text without a token is one shingle, so bins stay empty to the end; a barrier costs the simulator a millisecond: one such text is enough
+PROGRAM = """
+import numpy as np
+from d4a.curator.backends.sketch_cuda import sketch
+from d4a.modalities.text import fss
+from d4a.modalities.text.tokens import Tokens
+
+random = np.random.default_rng(1)
+for ngram, threads, sizes in ((5, 2, [1500, 40, 0]), (1, 3, [300, 90]), (5, 2, [])):
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    tokens = Tokens(random.integers(0, 2**64, offsets[-1], np.uint64), offsets, random.integers(0, 2**64, len(sizes), np.uint64))
+    expected = fss.signatures(tokens, ngram)
+    found = sketch(*tokens, ngram, fss._BASE, fss._MIX, fss._ROUNDS, threads=threads)
+    print(found.dtype, found.shape == expected.shape == (len(sizes), 256), np.array_equal(found, expected), len(np.unique(expected)))
+"""
+
+
+def test_the_card_sketches_as_the_cpu_does() -> None:
+    command = [sys.executable, "-W", "ignore::RuntimeWarning", "-c", PROGRAM]  # NumPy warns of products that wrap
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"})
+    assert done.stdout.split("\n") == ["uint32 True True 768", "uint32 True True 512", "uint32 True True 0", ""], done.stdout + done.stderr
