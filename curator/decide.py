@@ -161,11 +161,11 @@ def _count(reasons: list[str]) -> dict[str, int]:
 def _decide_stage(
     store: Store, evidence: Evidence, round_index: int, planned: PlannedStage, verdicts: Verdicts, fence: Callable[[], None]
 ) -> dict[str, Any]:
-    entered = np.flatnonzero(verdicts.kept)
+    reached = np.flatnonzero(verdicts.kept)
     refused = _take_refused(evidence, round_index, verdicts, planned.label, planned.use)
     alive = np.flatnonzero(verdicts.kept)
     stage = planned.make()
-    counted = entered if isinstance(stage, Cutter) else alive  # what it refuses is what it cut most of
+    counted = reached if isinstance(stage, Cutter) else alive  # what it refuses is what it cut most of
     result = {**refused, "notes": _totals(evidence, round_index, planned.label, stage, counted)}
     if planned.mode == "judge" and isinstance(stage, Judging):
         _judge(evidence, round_index, planned.label, stage, alive, verdicts, result)

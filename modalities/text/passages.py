@@ -39,8 +39,8 @@ class Winnow(NamedTuple):
 
     @classmethod
     def of(cls, least: int) -> Winnow:
-        """Runs of about three quarters of a window."""
-        return cls(least, max(1, least - (3 * least + 3) // 4 + 1))
+        """Runs of three fifths of a window: sketches of half the size of four fifths, and a few more texts that are read in vain."""
+        return cls(least, least - 3 * least // 5 + 1)
 
 
 class _Job(NamedTuple):
@@ -206,6 +206,43 @@ def _is_marked(value: np.uint64, shift: np.uint64, again: Rows) -> np.uint64:
     slot = np.uint64(np.uint32(value)) >> shift
     marked: np.uint64 = (again[slot >> _6] >> (slot & _63)) & _1
     return marked
+
+
+@lean_kernel
+def group(windows: Rows, slots: Rows, groups: np.uint64, number: Rows, found: Rows) -> tuple[np.uint64, np.uint64]:
+    """Find the windows that are equal to another one; returns how many, and the next free number of a group.
+
+    windows  (m, 3) uint64  two hashes and a place
+    slots    (2**b,) uint64, more than m zeros: a table of the windows met
+    groups   the first free number
+    number   (m,) uint64    room for what is known of each window
+    found    (m, 2) uint64  filled with place and group, in the order of the windows
+    """
+    last, two, many = np.uint64(slots.size) - _1, np.uint64(2), _1 << _63
+    for i in range(_0, np.uint64(windows.shape[0])):
+        slot = windows[i, _0] & last
+        while slots[slot] and (windows[slots[slot] - _1, _0] != windows[i, _0] or windows[slots[slot] - _1, _1] != windows[i, _1]):
+            slot = (slot + _1) & last
+        if slots[slot]:
+            head = slots[slot] - _1
+            number[i] = head
+            number[head] = many  # the highest bit: first of several
+        else:
+            slots[slot] = np.uint64(i) + _1
+            number[i] = _NONE
+    count = _0
+    for i in range(_0, np.uint64(windows.shape[0])):
+        if number[i] == _NONE:
+            continue
+        if number[i] == many:
+            number[i] = many | groups
+            groups += _1
+            found[count, _1] = groups - _1
+        else:
+            found[count, _1] = number[number[i]] & ~many
+        found[count, _0] = windows[i, two]
+        count += _1
+    return count, groups
 
 
 @lean_kernel

@@ -20,7 +20,7 @@ from ...curator.columns import buffers
 from ...curator.dedup.spill import Spill
 from ...curator.stage import Bools, Entered, Ints, Spans
 from ...curator.store import write_error
-from .passages import PLACE_BITS, Fingerprints, Rows, Winnow, mark, repeated_windows, resolve, with_marked
+from .passages import PLACE_BITS, Fingerprints, Rows, Winnow, group, mark, repeated_windows, resolve, with_marked
 from .seams import token_places
 from .tokens import tokenise
 
@@ -128,22 +128,11 @@ class _Parts:
 
 
 def _grouped(windows: Rows, groups: int) -> tuple[Rows, int]:
-    """Place and group of the windows that are equal to another one; groups are numbered on from `groups`, the next number is returned too.
-
-    windows  (m, 3) uint64  two hashes and a place, in order of place; equal windows are equal in both hashes
-    """
-    by = np.argsort(windows[:, 0], kind="stable")
-    same = windows[by[1:], 0] == windows[by[:-1], 0]
-    if (windows[by[1:], 1] != windows[by[:-1], 1])[same].any():  # 64 bits alone were not enough
-        by = np.lexsort((windows[:, 1], windows[:, 0]))
-        same = (windows[by[1:], :2] == windows[by[:-1], :2]).all(axis=1)
-    opens = np.concatenate([np.ones(min(1, len(by)), np.bool_), ~same])
-    several = ~opens | np.concatenate([same, np.zeros(min(1, len(by)), np.bool_)])
-    number = np.cumsum(opens[several]).astype(np.uint64)
-    found = np.empty((len(number), 2), np.uint64)
-    found[:, 0] = windows[by[several], 2]
-    found[:, 1] = number + np.uint64(groups) - np.uint64(1)
-    return found, groups + (int(number[-1]) if len(number) else 0)
+    """Place and group, (m, 2), of the windows that are equal to another one; and the next free number of a group."""
+    slots = np.zeros(1 << (2 * len(windows)).bit_length(), np.uint64)
+    found = np.empty((len(windows), 2), np.uint64)
+    count, behind = group(windows, slots, np.uint64(groups), np.empty(len(windows), np.uint64), found)
+    return found[:count], int(behind)
 
 
 # ------------------------------------------------------------------------------------------------ which are cut
@@ -168,9 +157,9 @@ def _resolved(places: _Parts, parts: int, kept: Rows, size: int) -> Rows:
     found = [np.empty((0, 4), np.uint64)]
     for part in range(parts):
         rows = places.take(part)
-        rows = rows[np.argsort(rows[:, 0])]
+        by = np.argsort(rows[:, 0], kind="stable")  # a few ascending runs, which are merged
         spans = np.empty((len(rows), 4), np.uint64)
-        count = resolve(np.ascontiguousarray(rows[:, 0]), np.ascontiguousarray(rows[:, 1]), np.uint64(size), kept, spans)
+        count = resolve(rows[by, 0], rows[by, 1], np.uint64(size), kept, spans)
         found.append(spans[:count].copy())
     return np.concatenate(found)
 

@@ -24,7 +24,7 @@ def write_recipe(path: Path, source: Path, *stages: str, mode: str = "judge") ->
     listed = "".join(f"    - {stage}\n" for stage in stages)
     path.write_text(
         f"name: small\ntext:\n  sources: [{{path: {source}}}]\n  partition_bytes: 20000\n  stages:\n"
-        f"    - use: text.clean\n    - {{use: {SUBSTRING}, mode: {mode}}}\n{listed}output: {{path: out, shard_bytes: 64KiB, order: input}}\n"
+        f"    - use: text.clean\n    - {{use: {SUBSTRING}, mode: {mode}}}\n{listed}output: {{path: out, shard_bytes: 64KiB}}\n"
     )
     return path
 

@@ -184,6 +184,12 @@ def test_memory_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not list(tmp_path.iterdir())
 
 
+def test_windows_are_equal_in_both_hashes() -> None:
+    windows = np.array([[5, 1, 10], [5, 2, 11], [9, 1, 12], [5, 1, 13], [13, 2, 14], [5, 2, 15], [5, 1, 16]], np.uint64)
+    found, groups = repeats._grouped(windows, 7)
+    assert (found.tolist(), groups) == ([[10, 7], [11, 8], [13, 7], [15, 8], [16, 7]], 9)
+
+
 def test_texts_that_share_nothing_are_not_read_again(tmp_path: Path) -> None:
     texts = [words(1000 * k, 300) for k in range(50)]
     spans, entered = find([*texts, "", "short"], tmp_path)
