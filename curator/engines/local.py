@@ -7,10 +7,10 @@ start a second later. They end with their driver, and with one worker everything
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -22,9 +22,6 @@ from ..errors import D4AError
 
 Unit = dict[str, Any]
 Work = Callable[[Unit], dict[str, Any]]
-_PR_SET_PDEATHSIG = 1
-
-
 # modules without a side effect; the last are what Numba imports before it runs the first kernel
 _IMPORTED = ("d4a.curator.run", "numba.np.arraymath", "numba.np.random.generator_methods", "numba.np.polynomial.polynomial_functions",
              "numba.typed", "numba.experimental")  # fmt: skip
@@ -37,12 +34,16 @@ def get_ready() -> None:
 
 
 def _begin_worker() -> None:
-    # the process it was forked from ends when the driver does
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    driver = multiprocessing.parent_process()
-    if driver is None or not driver.is_alive():  # it died before the signal was set
-        os._exit(1)
+    # a death signal would come from the process it was forked from, which lives as long as any worker does
+    threading.Thread(target=_end_with_driver, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver answers Ctrl-C
+
+
+def _end_with_driver() -> None:
+    driver = multiprocessing.parent_process()
+    assert driver is not None
+    driver.join()
+    os._exit(1)
 
 
 class LocalEngine:

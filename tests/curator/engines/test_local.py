@@ -1,0 +1,42 @@
+"""The process pool: nothing of it outlives its driver."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+_DRIVER = """
+import time
+from d4a.curator.engines.local import LocalEngine
+for _ in LocalEngine(2, 0).run([0, 600, 600], time.sleep):
+    print("running", flush=True)
+"""
+
+
+def in_session(session: int) -> list[int]:
+    """Processes of a session that have not ended."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getsid(int(folder.name)) == session and ") Z " not in (folder / "stat").read_text():
+                found.append(int(folder.name))
+        except (ProcessLookupError, FileNotFoundError):
+            continue
+    return found
+
+
+def test_workers_in_the_middle_of_a_unit_end_with_a_driver_that_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", _DRIVER], stdout=subprocess.PIPE, start_new_session=True) as driver:
+        assert driver.stdout is not None and driver.stdout.readline() == b"running\n"
+        assert len(in_session(driver.pid)) >= 3  # it, and two workers
+        driver.kill()
+        driver.wait()
+        until = time.monotonic() + 60
+        while (left := in_session(driver.pid)) and time.monotonic() < until:
+            time.sleep(0.05)
+        for process in left:
+            os.kill(process, 9)
+        assert left == []
