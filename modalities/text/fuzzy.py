@@ -55,7 +55,7 @@ class FuzzyText(Dedup):
     0.8 (0.40).
 
     refinedweb: 5 words between spaces of the same without accents, in place of the paper's GPT-2 tokens; 9000 hashes, 450 x 20,
-    threshold 0.8 (0.99).
+    threshold 0.8 (0.99). A signature has 36,000 bytes, more than most texts: give the flow a `partition_bytes` of 8MiB.
 
     redpajama-v2: 13 words between spaces of the same, in NFD; 128 hashes, 9 x 13 for its 0.8 (0.40). Its other levels are
     `bands: 5, rows: 25, threshold: 0.9` and `bands: 14, rows: 9, threshold: 0.7`.
