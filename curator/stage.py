@@ -102,8 +102,8 @@ class DedupOptions(Options):
     only_across_sources: bool = judge(
         False, "Only records of different sources of the recipe are duplicates of each other, as in Zyda-2; within a source all stay."
     )
-    against: tuple[str, ...] = Field(
-        (),
+    against: list[str] = Field(
+        [],
         description="Datasets made before, by d4a with the same measuring options of this stage: what they kept is searched too, stays"
         " whatever `keep` says, and is named as the twin by `dataset_id:key`.",
         json_schema_extra={"d4a": "against"},
