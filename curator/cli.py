@@ -99,7 +99,7 @@ def curate(
 def plan(recipe: RecipePath, out: Out = None, overrides: Overrides = None, device: Device = "auto", limit: Limit = None) -> None:
     """Show what would run, where and why, without running it."""
     from .doctor import memory_share
-    from .forecast import forecasts
+    from .forecast import forecasts, ways
     from .load import digest
     from .plan import make_plan
     from .scan import parts_of
@@ -112,7 +112,7 @@ def plan(recipe: RecipePath, out: Out = None, overrides: Overrides = None, devic
     made = make_plan(loaded, digest(loaded), _machine(loaded, device), root, limit)
     held = {flow.name: sum(bool(parts_of(Store(root), flow, 0, part)) for part in flow.partitions) for flow in made.flows}
     found = {flow.name: list(forecasts(Store(root), flow, limit)) for flow in made.flows}
-    show_plan(_console(), made, held, found)
+    show_plan(_console(), made, held, found, {flow.name: list(ways(Store(root), flow, limit)) for flow in made.flows})
     if any(isinstance(planned.make(), Dedup) for flow in made.flows for one in flow.rounds for planned in one.stages):
         typer.echo(f"pair searches may use {memory_share() / 2**30:.1f} GiB, a quarter of what is free (--memory), and the disk of {root}")
 

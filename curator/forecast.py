@@ -68,6 +68,14 @@ def forecasts(store: Store, flow: FlowPlan, limit: int | None) -> Iterator[Forec
             yield Forecast(planned.label, *banding, sketch, expected_records(store, flow, limit))
 
 
+def ways(store: Store, flow: FlowPlan, limit: int | None) -> Iterator[str]:
+    """A line for every Dedup whose search depends on the number of records."""
+    for planned in (stage for one in flow.rounds for stage in one.stages):
+        stage, records = planned.make(), expected_records(store, flow, limit)
+        if isinstance(stage, Dedup) and (way := stage.way(records.count)):
+            yield f"{planned.label}: of {records.count:,} records ({records.basis}), {way}"
+
+
 def expected_records(store: Store, flow: FlowPlan, limit: int | None) -> Records:
     """By the share of bytes that was scanned; where nothing was, by the size of a usual record."""
     size, scanned, records = sum(part.size for part in flow.partitions), 0, 0
@@ -79,6 +87,8 @@ def expected_records(store: Store, flow: FlowPlan, limit: int | None) -> Records
         found = Records(records, "as scanned")
     elif records:
         found = Records(records * size // scanned, f"{records:,} in the {scanned / size:.1%} of bytes scanned so far")
+    elif not flow.modality.stored:
+        found = Records(sum(len(part.entries) for part in flow.partitions), "one a file")
     else:
         found = Records(
             -(-size // FILE_BYTES), f"assumed: {FILE_BYTES:,} bytes of file each; `d4a curate --limit 1` scans a part and tells better"

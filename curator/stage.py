@@ -390,6 +390,10 @@ class Dedup(Stage):
         """(bands, rows) where pairs are proposed by the bands of signatures, so that the plan can say what will be found."""
         return None
 
+    def way(self, count: int) -> str:
+        """How pairs among so many records are searched, in words for the plan, where that depends on the number; else empty."""
+        return ""
+
     def preference(self, entered: Entered) -> Ints:
         """(n,) int64: the records' indices, the most preferred first: by the option `keep`, else larger payload, then input order."""
         keep: Keep | None = getattr(self.options, "keep", None)

@@ -101,10 +101,11 @@ def _short(path: Path) -> str:
         return str(path)
 
 
-def show_plan(console: Console, plan: Plan, held: dict[str, int], forecasts: dict[str, list[Forecast]]) -> None:
+def show_plan(console: Console, plan: Plan, held: dict[str, int], forecasts: dict[str, list[Forecast]], ways: dict[str, list[str]]) -> None:
     """What would run, where, and what is there already; what searches by bands will find and need.
 
     held  flow -> partitions whose first scan is done
+    ways  flow -> how searches go that depend on the number of records
     """
     console.print(
         f"device {plan.machine.device}, precision {plan.machine.precision}" + (f" ({plan.machine.why})" if plan.machine.why else "")
@@ -128,6 +129,8 @@ def show_plan(console: Console, plan: Plan, held: dict[str, int], forecasts: dic
             _show_place(console, planned)
         for forecast in forecasts.get(flow.name, []):
             _show_forecast(console, forecast)
+        for line in ways.get(flow.name, []):
+            console.print(f"  {line}", markup=False)
 
 
 def _show_place(console: Console, planned: PlannedStage) -> None:

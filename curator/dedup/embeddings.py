@@ -119,14 +119,28 @@ class EmbeddingDedup(Dedup):
     def _floor(self) -> float:
         return min(self.options.threshold, self.options.pairs_from)
 
+    def way(self, count: int) -> str:
+        """All pairs, or clusters and how many."""
+        if not self._by_clusters(count):
+            return "each is compared with all others"
+        return f"each is compared within {self._clusters(count):,} clusters and across their borders" + (
+            f" (search: auto, above {EXACT_UP_TO:,})" if self.options.search == "auto" else ""
+        )
+
+    def _by_clusters(self, count: int) -> bool:
+        return count > 1 and (self.options.search == "clusters" or (self.options.search == "auto" and count > EXACT_UP_TO))
+
+    def _clusters(self, count: int) -> int:
+        return max(1, min(self.options.clusters or 2 * isqrt(count), count // LEAST_IN_CLUSTER))
+
     def pairs(self, entered: Entered) -> Pairs:
         """Pairs at or above the floor: all of them, or those that clusters show; see `search`."""
         vectors = self._vectors(entered)
         n = len(vectors)
-        if self.options.search == "exact" or (self.options.search == "auto" and n <= EXACT_UP_TO) or n < 2:
+        if not self._by_clusters(n):
             found, notes = neighbours(vectors, self._floor), {"vectors_compared_with_all_others": n}
         else:
-            count = max(1, min(self.options.clusters or 2 * isqrt(n), n // LEAST_IN_CLUSTER))
+            count = self._clusters(n)
             learnt = centroids(vectors, count, self.options.iterations, self.options.seed)
             clusters = assign(vectors, learnt, self._floor, self.options.visits)
             found, compared = cluster_pairs(vectors, clusters, self._floor)

@@ -97,3 +97,9 @@ def test_a_new_search_is_asked_for_by_what_changes_pairs_alone():
 def test_options_of_clusters_are_refused_where_all_pairs_are_compared():
     with pytest.raises(ValidationError, match="visits belongs to search: clusters, and search is exact"):
         EmbeddingOptions(search="exact", visits=3)
+
+
+def test_the_plan_says_which_search_the_number_of_records_asks_for():
+    assert stage().way(50_000) == stage(search="exact").way(10**9) == "each is compared with all others"
+    assert stage().way(50_001) == "each is compared within 446 clusters and across their borders (search: auto, above 50,000)"
+    assert stage(search="clusters", clusters=7).way(1000) == "each is compared within 7 clusters and across their borders"
