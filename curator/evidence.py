@@ -227,24 +227,21 @@ def read_payload(store: Store, flow: FlowPlan, places: pa.Table) -> pa.Table:
     """
     columns = flow.modality.columns
     files = places.column("file").combine_chunks()
-    codes, blocks, slots = files.indices.to_numpy(), *(places.column(n).to_numpy(zero_copy_only=False) for n in ("block", "slot"))
-    pieces, where = [], []
-    for code in np.unique(codes):
-        mine, name = np.flatnonzero(codes == code), files.dictionary[int(code)].as_py()
+    codes, blocks, slots = files.indices.to_numpy(), *(places.column(n).fill_null(0).to_numpy() for n in ("block", "slot"))
+    if not len(codes):
+        return columns.empty_table()
+    by = np.lexsort((blocks, codes))
+    pieces = []
+    for mine in np.split(by, np.flatnonzero(np.diff(codes[by])) + 1):
+        name = files.dictionary[int(codes[mine[0]])].as_py()
         if not flow.modality.stored:
             pieces += [_source_file(flow, name)] * len(mine)
-            where.append(mine)
             continue
         with pa.memory_map(str(checked(store.state / name))) as source:
             file = pa.ipc.open_file(source)
-            for block in np.unique(blocks[mine]):
-                chosen = mine[blocks[mine] == block]
-                pieces.append(file.get_batch(int(block)).take(pa.array(slots[chosen].astype(np.int32))))
-                where.append(chosen)
-    if not pieces:
-        return columns.empty_table()
-    order = np.argsort(np.concatenate(where), kind="stable")
-    return pa.Table.from_batches(pieces).take(pa.array(order))
+            for chosen in np.split(mine, np.flatnonzero(np.diff(blocks[mine])) + 1):
+                pieces.append(file.get_batch(int(blocks[chosen[0]])).take(pa.array(slots[chosen])))
+    return pa.Table.from_batches(pieces).take(pa.array(np.argsort(by)))
 
 
 def _source_file(flow: FlowPlan, name: str) -> pa.RecordBatch:
