@@ -48,9 +48,7 @@ LEDGER = pa.schema(
         pa.field(
             "survivor",
             pa.string(),
-            metadata={
-                "doc": "the record that stands for it, following twins: its key, or dataset_id:key in an earlier dataset; null: none is left"
-            },
+            metadata={"doc": "what stands for it, following twins: a record's key, or dataset_id:key in an earlier dataset; null: nothing"},
         ),
         pa.field("edited_chars", pa.int64(), metadata={"doc": "characters that cleaning took away or changed"}),
         pa.field("split", pa.string(), metadata={"doc": "split of a kept record"}),

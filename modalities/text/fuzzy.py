@@ -154,7 +154,7 @@ class FuzzyText(Dedup):
         room = TEXT_BYTES // _CHARACTER_BYTES if self.options.shingle == "characters" else TEXT_BYTES
         return near_pairs(
             entered,
-            self.preference(entered),
+            self.order(entered),
             f"<u{_bits(self.options) // 8}",
             search,
             lambda a, b: exact_similarity(entered, a, b, self.shingling.sets, room),
