@@ -18,7 +18,6 @@ from .bitmaps import (
     ALONE,
     END,
     KINDS,
-    SLACK,
     TAIL,
     VISIBLE,
     Page,
@@ -31,8 +30,8 @@ from .bitmaps import (
     mark_line,
     next_of,
 )
-from .edited import strings
-from .padded import Padded, lay_out
+from .edited import rewritten
+from .padded import Padded
 from .phrases import occurrences, phrases
 from .unicode import decode
 from .vectors import equal, letter, ones, paste
@@ -78,14 +77,7 @@ def filter_lines(texts: pa.Array, rules: LineRules) -> tuple[pa.Array, Ints]:
     texts    (n,) large_string; null counts as empty
     returns  (n,) large_string without nulls; white space around a text is left
     """
-    layout = lay_out(texts)
-    padded = layout.padded
-    counts = np.zeros((len(texts), COUNTS), np.int64)
-    counts[:, CHARS] = padded.chars
-    out = np.empty(int(padded.size.sum()) + SLACK, np.uint8)
-    bounds = np.zeros(len(texts) + 1, np.int64)
-    _filter(padded, layout.page, rules, out, bounds, counts)
-    return strings(bounds, out), counts
+    return rewritten(_filter, texts, rules, COUNTS, int(CHARS))
 
 
 _PHRASES = phrases(

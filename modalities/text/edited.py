@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,25 @@ import pyarrow.compute as pc
 
 from ...curator.columns import Bytes, Offsets
 from ...curator.stage import Ints
+from .bitmaps import SLACK
+from .padded import lay_out
+
+
+def rewritten(kernel: Callable[..., None], texts: pa.Array, rules: Any, columns: int, chars: int) -> tuple[pa.Array, Ints]:
+    """What a kernel of line rules writes of texts, and (n, columns) int64 that it counts.
+
+    kernel  (padded, page, rules, out, bounds, counts): writes text k to out[bounds[k]:bounds[k + 1]], at most one byte longer than it was
+    texts   (n,) large_string; null counts as empty
+    chars   the column that is given characters before
+    """
+    layout = lay_out(texts)
+    padded = layout.padded
+    counts = np.zeros((len(texts), columns), np.int64)
+    counts[:, chars] = padded.chars
+    out = np.empty(int(padded.size.sum()) + len(texts) + SLACK, np.uint8)
+    bounds = np.zeros(len(texts) + 1, np.int64)
+    kernel(padded, layout.page, rules, out, bounds, counts)
+    return strings(bounds, out), counts
 
 
 def strings(bounds: Offsets, data: Bytes) -> pa.Array:

@@ -21,7 +21,6 @@ from .bitmaps import (
     FEED,
     KINDS,
     NAMED,
-    SLACK,
     TAIL,
     VISIBLE,
     Page,
@@ -35,8 +34,8 @@ from .bitmaps import (
     mark_line,
     next_of,
 )
-from .edited import strings
-from .padded import Padded, lay_out
+from .edited import rewritten
+from .padded import Padded
 from .phrases import LOOSE, STRICT, match, phrases
 from .unicode import decode
 from .vectors import equal, letter, ones, paste, within
@@ -71,14 +70,7 @@ def correct_lines(texts: pa.Array, rules: Corrections) -> tuple[pa.Array, Ints]:
     texts    (n,) large_string; null counts as empty
     returns  (n,) large_string without nulls; white space around a text is left
     """
-    layout = lay_out(texts)
-    padded = layout.padded
-    counts = np.zeros((len(texts), COUNTS), np.int64)
-    counts[:, CHARS] = padded.chars
-    out = np.empty(int(padded.size.sum()) + len(texts) + SLACK, np.uint8)
-    bounds = np.zeros(len(texts) + 1, np.int64)
-    _correct(padded, layout.page, rules, out, bounds, counts)
-    return strings(bounds, out), counts
+    return rewritten(_correct, texts, rules, COUNTS, int(CHARS))
 
 
 _PHRASES = phrases("items in cart", "read more", "sign-in")
