@@ -7,7 +7,7 @@ EXTRAS := text,text-embed,image,standin,detect,load,dev
 export YOLO_AUTOINSTALL = False
 export YOLO_OFFLINE = 1
 
-.PHONY: setup test check bench bench-peers demo schema clean help
+.PHONY: setup test check bench bench-peers gpu-check gpu-contract demo schema clean help
 
 help:
 	@echo "make demo    set up in steps, curate what is on this machine, look at the result (out/demo)"
@@ -15,6 +15,8 @@ help:
 	@echo "make check   ruff and mypy"
 	@echo "make bench   measure speed, as ratios to a plain floor in the same run"
 	@echo "make bench-peers   the text rules beside datatrove and dolma (installs both)"
+	@echo "make gpu-check     on a machine with a card: what it computes beside the CPU, and how fast (installs RAPIDS into .venv-gpu)"
+	@echo "make gpu-contract  without a card: whether RAPIDS has what d4a calls (downloads wheels)"
 	@echo "make setup   .venv with everything; .venv/bin/d4a"
 
 $(BIN)/python:
@@ -51,6 +53,17 @@ bench: setup
 # datatrove and dolma, each in an environment of its own, beside d4a; FILE=some.jsonl, or texts are made up
 bench-peers: setup
 	$(BIN)/python tests/bench/bench_peers.py $(FILE)
+
+# numba and pyarrow are those that cuDF asks for, so it has an environment of its own; the card is asked for before anything is installed
+gpu-check: $(BIN)/python
+	@$(BIN)/python tests/gpu/check.py --card
+	@test -d .venv-gpu || $(PYTHON) -m venv .venv-gpu
+	.venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check -e '.[text,image,gpu]' 'cuml-cu13==26.10.*'
+	.venv-gpu/bin/python tests/gpu/check.py
+
+gpu-contract: setup
+	$(BIN)/python -m pip download --quiet --no-deps -d $(VENV)/wheels 'cudf-cu13==26.10.*' 'pylibcudf-cu13==26.10.*' 'cupy-cuda13x>=14.0.1,!=14.1.0'
+	$(BIN)/python -m pytest tests/curator/backends/test_rapids_contract.py
 
 schema: setup
 	$(BIN)/python -m d4a.curator.schema > configs/recipe.schema.json
