@@ -252,7 +252,8 @@ def _keep(stage: Dedup, entered: Joined, pairs: Pairs, planned: PlannedStage, ve
     if getattr(stage.options, "only_across_sources", False):
         sources = entered.column("source_index").to_numpy()
         wanted &= sources[pairs.a] != sources[pairs.b]
-    kept = choose_keepers(pairs.a[wanted], pairs.b[wanted], pairs.similarity[wanted], stage.order(entered), stage.threshold)
+    chosen = pairs if wanted.all() else Pairs(pairs.a[wanted], pairs.b[wanted], pairs.similarity[wanted])
+    kept = choose_keepers(chosen.a, chosen.b, chosen.similarity, stage.order(entered), stage.threshold)
     twin, similarity = kept.twin[settled:], kept.similarity[settled:]
     here, there = np.flatnonzero(twin >= settled), np.flatnonzero((twin >= 0) & (twin < settled))
     stands = records.copy()

@@ -129,9 +129,10 @@ def _verify(sketches: _Sketches, candidates: Candidates, search: Search, exact: 
         kept.append(pairs[rows.estimates(pairs) >= floor - 3 * np.sqrt(floor * (1 - floor) / rows.values)])  # three standard errors
     del rows
     pairs = np.concatenate(kept)
+    del kept
     notes = {"candidate_pairs": count, "verified_pairs": len(pairs), "capped_bands": candidates.capped}
     similarity = np.empty(len(pairs))
-    step = max(1, len(sketches.order), sketches.workspace.memory // 128)
+    step = max(1, len(sketches.order) // 8, sketches.workspace.memory // 256)  # a part of n, for each may look at all records
     for start in range(0, len(pairs), step):
         a, b = _ranks(pairs[start : start + step])
         similarity[start : start + step] = exact(sketches.order[a], sketches.order[b])
