@@ -18,7 +18,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
 from .. import configs
-from .stage import Cut, Dedup, Filter, Judging, Rule, Stage, option_kind, stage_class
+from .options import option_kind
+from .registry import stage_class
+from .stage import Cut, Dedup, Filter, Judging, Rule, Stage
 from .wording import Slot
 
 

@@ -178,8 +178,8 @@ def verify(dataset: DatasetPath) -> None:
 def stages(name: Annotated[str | None, typer.Argument(metavar="NAME", help="A stage: its values, options and rules.")] = None) -> None:
     """List the stages, or describe one."""
     from .catalog import describe
+    from .registry import stage_names
     from .show_catalog import show_stage, show_stages
-    from .stage import stage_names
 
     if name is None:
         show_stages(_console(), [describe(one) for one in stage_names()])
@@ -289,7 +289,8 @@ def _bytes(size: str | None) -> int | None:
 
 def _machine(recipe: Any, device: Literal["auto", "cpu", "cuda"]) -> Any:
     from .doctor import machine
-    from .stage import Machine, stage_class
+    from .registry import stage_class
+    from .stage import Machine
 
     models = [spec.label for flow in recipe.flows().values() for spec in flow.stages if stage_class(spec.use).cost == "model"]
     if models or device == "cuda":

@@ -165,7 +165,8 @@ class Evidence:
         if not self.flow.modality.stored:
             return self._source_places(indices)
         latest = latest_text_round(self.flow, round_index)
-        names, files, blocks, slots, where = [], [], [], [], [np.zeros(0, np.int64)]
+        names: list[str] = []
+        files, blocks, slots, where = [], [], [], [np.zeros(0, np.int64)]
         for ordinal, parts in enumerate(self.parts(latest)):
             for part in parts:
                 table = read_columns(part.evidence, ["row", "block", "slot"])

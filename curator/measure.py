@@ -22,8 +22,9 @@ import pyarrow.parquet as pq
 
 from .columns import buffers, fixed_column
 from .errors import D4AError
+from .modality import reader_schema
 from .plan import FlowPlan, PlannedStage, wanted_columns
-from .stage import Columns, Cut, Dedup, Filter, Ints, Stage, Transform, reader_schema
+from .stage import Columns, Cut, Dedup, Filter, Ints, Stage, Transform
 from .store import Folder
 
 # small enough that a shard, whose records lie in all blocks of a corpus, unpacks few records in vain

@@ -21,9 +21,11 @@ import pyarrow as pa
 from .dedup.earlier import find_earlier
 from .dedup.preference import lacking
 from .errors import D4AError, UsageError
+from .modality import Entry, Modality
 from .recipe import Flow, Recipe, StageSpec
+from .registry import modality, stage_class, stage_names
 from .sources import Partition, list_sources, partition
-from .stage import Cut, Cutter, Dedup, Entry, Facts, Filter, Machine, Modality, Stage, Transform, modality, stage_class, stage_names
+from .stage import Cut, Cutter, Dedup, Facts, Filter, Machine, Stage, Transform
 from .store import Store, digest, file_digest, write_json
 
 EVIDENCE_FORMAT = 3

@@ -1,6 +1,6 @@
 """What a recipe may say. Pure schema: importing it costs pydantic and nothing else.
 
-The options of a stage belong to the stage (`curator.stage.Options`); here a stage is its name, its label and
+The options of a stage belong to the stage (`curator.options.Options`); here a stage is its name, its label and
 a mapping of options that `load.py` hands to the stage's own model.
 """
 

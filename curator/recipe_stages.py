@@ -15,7 +15,8 @@ from . import complaints, wording
 from .errors import D4AError, Problem
 from .positions import Node
 from .recipe import Flow, Recipe, StageSpec
-from .stage import Dedup, Stage, stage_class, stage_names
+from .registry import stage_class, stage_names
+from .stage import Dedup, Stage
 
 FLOWS = [name for name, info in Recipe.model_fields.items() if Flow in get_args(info.annotation)]
 STAGE_KEYS = ("use", "as", "mode")

@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 
 from .errors import D4AError
 from .measure import EvidenceWriter
+from .modality import Entry, Modality, reader_schema
 from .plan import FlowPlan
 from .sources import Partition
-from .stage import Cutter, Entry, Ints, Modality, Transform, reader_schema
+from .stage import Cutter, Ints, Transform
 from .store import UNIT_MANIFEST, Folder, Store, checked, committed, data_file, digest
 
 SPANS = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64())]))

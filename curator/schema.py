@@ -17,7 +17,7 @@ from pydantic_core import core_schema
 from .catalog import builtin, describe
 from .recipe import Recipe, StageSpec, parse_bytes
 from .recipe_stages import FLOWS, LABEL, works_on
-from .stage import stage_class
+from .registry import stage_class
 
 Schema = dict[str, Any]
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import D4AError, MachineError, UsageError
+from .modality import Entry, Modality
 from .recipe import Flow, Source
-from .stage import Entry, Modality
 from .store import digest
 
 GROUP_FILES = 256  # a group of small files ends after this many on average

@@ -1,9 +1,8 @@
-"""The contracts: what a stage, a modality and a reader promise, and the registry that finds them.
+"""The contract of stages: what they measure, match, cut or change, and what the machine promises them.
 
 A stage works on batches (pyarrow RecordBatches), never on one Python object per record. In the scan it
 measures; in the decision it judges what was measured. Thresholds therefore never reach the scan, and a
-changed threshold never costs one. Built-in stages register exactly as foreign ones do: a class named under
-the entry-point group `d4a.stages`.
+changed threshold never costs one. Options are in options.py, modalities in modality.py, names in registry.py.
 """
 
 from __future__ import annotations
@@ -11,104 +10,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from .dedup.preference import KEEP_DOC, Keep, order_by
-from .errors import D4AError
-from .recipe import Source
+from .dedup.preference import Keep, order_by
+from .options import DedupOptions, Options
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Columns = dict[str, pa.Array]
-
-# --------------------------------------------------------------------------------------------- options
-
-
-class OptionError(ValueError):
-    """What a validator of a whole Options model raises, so that the message points at one option.
-
-    option  the option that is shown, where the recipe has it
-    hint    what to do instead
-    """
-
-    def __init__(self, what: str, option: str, hint: str = "") -> None:
-        super().__init__(what)
-        self.option, self.hint = option, hint
-
-
-class Options(BaseModel):
-    """The options of one stage; unknown names are refused, so a misspelt threshold cannot be silent.
-
-    Of two options `min_x` and `max_x` the first must not be the greater one: nothing would stay.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="after")
-    def _leave_something_between(self) -> Self:
-        for least in type(self).model_fields:
-            greatest = f"max_{least.removeprefix('min_')}"
-            low, high = getattr(self, least), getattr(self, greatest, None)
-            if least.startswith("min_") and isinstance(low, int | float) and isinstance(high, int | float) and low > high:
-                named = least if least in self.model_fields_set else greatest
-                raise OptionError(f"{least} {low} is above {greatest} {high}: nothing stays", named, "null switches either of them off")
-        return self
-
-    def of_kind(self, kind: str) -> dict[str, Any]:
-        """The options of one kind ("measure", "file", "search" or "judge"), as plain JSON values."""
-        dumped = self.model_dump(mode="json")
-        return {name: dumped[name] for name, info in type(self).model_fields.items() if option_kind(info) == kind}
-
-
-def option_kind(info: Any) -> str:
-    """The kind of a pydantic field: "measure" unless `data_file`, `judge` or `search` made it; "against" for datasets to search."""
-    extra = info.json_schema_extra
-    return str(extra.get("d4a", "measure")) if isinstance(extra, dict) else "measure"
-
-
-def measure(default: Any, description: str, **limits: Any) -> Any:
-    """An option that changes what is measured: it is part of the scan's key."""
-    return Field(default, description=description, **limits)
-
-
-def data_file(default: Any, description: str, **limits: Any) -> Any:
-    """An option that names files of data (word lists): their digests, in `Facts.files`, are part of the scan's key, their paths are not."""
-    return Field(default, description=description, json_schema_extra={"d4a": "file"}, **limits)
-
-
-def judge(default: Any, description: str, **limits: Any) -> Any:
-    """An option that only changes what is kept (a threshold): it never causes a new scan."""
-    return Field(default, description=description, json_schema_extra={"d4a": "judge"}, **limits)
-
-
-def search(default: Any, description: str, **limits: Any) -> Any:
-    """An option of a Dedup that changes which pairs are looked at: no new scan, but a new pair search."""
-    return Field(default, description=description, json_schema_extra={"d4a": "search"}, **limits)
-
-
-class DedupOptions(Options):
-    """What every Dedup lets its user choose."""
-
-    keep: Keep | None = search(None, KEEP_DOC + " null: texts by `longest`, images by [largest, longest].")
-    only_across_sources: bool = judge(
-        False, "Only records of different sources of the recipe are duplicates of each other, as in Zyda-2; within a source all stay."
-    )
-    against: list[str] = Field(
-        [],
-        description="Datasets made before, by d4a with the same measuring options of this stage: what they kept is searched too, stays"
-        " whatever `keep` says, and is named as the twin by `dataset_id:key`.",
-        json_schema_extra={"d4a": "against"},
-    )
-
 
 # ---------------------------------------------------------------------------------------- measurements
 
@@ -462,143 +377,3 @@ class Cut(Stage):
     @abstractmethod
     def spans(self, entered: Entered) -> Spans:
         """What is to be cut; found once for the same evidence, entering records, measuring and search options."""
-
-
-# ------------------------------------------------------------------------------------------ modalities
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A file, or a byte range of one, that a partition holds.
-
-    root     absolute folder of the source; on no account part of a key
-    path     relative to it, "/" between folders
-    size, mtime_ns   as listed
-    start, end       byte range [start, end); records that begin in it belong to it; end = size for whole files
-    source   index of the source in the flow
-    problem  why the file cannot be read at all (`permission_denied`), found while listing
-    """
-
-    root: str
-    path: str
-    size: int
-    mtime_ns: int
-    start: int
-    end: int
-    source: int = 0
-    problem: str = ""
-
-
-class Modality(ABC):
-    """What one kind of data means: how it is read, stored, packed and shown.
-
-    name     "text", "image", "pair"
-    columns  schema of the reader's payload columns, the packed one first
-    stored   True: Scan stores `columns` and later acts read that (text). False: the source file is the payload (images)
-    formats  what a source's `format` may say
-    libraries    distributions whose version decides what the reader gives, where they are installed
-    irrelevant   reasons of sound records that hold nothing of this kind (a crawled image, a 404): `max_bad_fraction` does not count them
-    batch_rows   records that stages see at once, at most: few where views are large (images)
-    batch_bytes  their bytes, about: what fits a cache is faster, what is large costs fewer calls
-    """
-
-    name: ClassVar[str]
-    columns: ClassVar[pa.Schema]
-    stored: ClassVar[bool]
-    formats: ClassVar[tuple[str, ...]] = ("auto",)
-    libraries: ClassVar[tuple[str, ...]] = ()
-    irrelevant: ClassVar[frozenset[str]] = frozenset()
-    batch_rows: ClassVar[int] = 2048
-    batch_bytes: ClassVar[int] = 32 << 20
-
-    def check(self, source: Source) -> None:
-        """Plan time, on the driver: whether what the source asks for is installed. Raises MachineError naming what is missing."""
-        return
-
-    @abstractmethod
-    def accepts(self, path: str, source: Source) -> bool:
-        """Whether a file found by recursion in a folder is for this modality (an explicit glob takes any file)."""
-
-    def splits(self, path: str, source: Source) -> bool:
-        """Whether the file may be cut into byte ranges."""
-        return False
-
-    def counts_lines(self, path: str, source: Source) -> bool:
-        """Whether `line` counts from the first line of a byte range; else it is the record's place in the whole file."""
-        return True
-
-    @abstractmethod
-    def read(self, entry: Entry, source: Source) -> Iterator[pa.RecordBatch]:
-        """The records of an entry as batches of `reader_schema(self)`, bad records and rests of files included.
-
-        A record that cannot be read has null payload columns and a `reason` (and `detail`); reading goes on behind it.
-        What cannot be read at all (vanished, no permission) raises OSError.
-        """
-
-    @abstractmethod
-    def sizes(self, batch: pa.RecordBatch) -> Columns:
-        """For each member suffix an int64 column `suffix`: bytes of that member (of "json": of the body `members` gives)."""
-
-    @abstractmethod
-    def members(self, payload: dict[str, Any]) -> dict[str, bytes]:
-        """suffix -> bytes of one sample. The "json" member is the body, a JSON object; key, source and packed values are put before it."""
-
-    @abstractmethod
-    def payload_of(self, members: dict[str, bytes]) -> str | bytes:
-        """The payload proper (text, image bytes) of a sample, out of what `members` made."""
-
-    @abstractmethod
-    def preview(self, payload: bytes) -> tuple[str, bytes]:
-        """(media type, bytes) small enough for the report: at most 600 characters, or a thumbnail of at most 6 kB."""
-
-
-READER_TAIL = [
-    pa.field("line", pa.int64()),  # index of the record in its file (in its byte range), or see counts_lines; null: the file is one record
-    pa.field("id", pa.string()),  # the source's own id
-    pa.field("reason", pa.string()),  # null: readable
-    pa.field("detail", pa.string()),
-]
-
-
-def reader_schema(modality: Modality) -> pa.Schema:
-    """Schema of the batches that `Modality.read` gives."""
-    return pa.schema([*modality.columns, *READER_TAIL])
-
-
-# -------------------------------------------------------------------------------------------- registry
-
-
-@cache
-def _points(group: str) -> dict[str, EntryPoint]:
-    """name -> entry point. Raises D4AError when two packages register different things under one name."""
-    found: dict[str, EntryPoint] = {}
-    for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value)):
-        other = found.setdefault(point.name, point)
-        if other.value != point.value:
-            raise D4AError(f"{point.name} is registered twice: {other.value} and {point.value}", hint="uninstall one of the two packages")
-    return found
-
-
-def stage_names() -> list[str]:
-    """All stage names this installation knows, sorted."""
-    return sorted(_points("d4a.stages"))
-
-
-@cache
-def stage_class(name: str) -> type[Stage]:
-    """The class registered under a stage name. Raises KeyError for an unknown name, D4AError for one that does not import."""
-    point = _points("d4a.stages")[name]
-    try:
-        loaded = point.load()
-    except (ImportError, AttributeError) as error:
-        raise D4AError(f"stage {name} ({point.value}) does not load: {error}", hint="reinstall the package that registers it") from error
-    if not (isinstance(loaded, type) and issubclass(loaded, Transform | Filter | Dedup | Cut)):
-        raise D4AError(f"stage {name} ({point.value}) is no Transform, Filter, Dedup or Cut")
-    return loaded
-
-
-@cache
-def modality(name: str) -> Modality:
-    """The modality registered under a name; one object a process."""
-    loaded: Modality = _points("d4a.modalities")[name].load()()
-    return loaded

@@ -14,7 +14,8 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from d4a.curator.recipe import ByteSize, Schema
-from d4a.curator.stage import Filter, Options, Rule, Value, judge, measure
+from d4a.curator.options import Options, judge, measure
+from d4a.curator.stage import Filter, Rule, Value
 
 
 class Model(Schema):
@@ -95,16 +96,16 @@ def install(folder: Path) -> None:
 @contextmanager
 def installed(folder: Path) -> Iterator[None]:
     """Install into this process; the registry, which is read once a process, is read again before and after."""
-    from d4a.curator import stage
+    from d4a.curator import registry
 
     install(folder)
     sys.path.append(str(folder))
-    stage._points.cache_clear()
-    stage.stage_class.cache_clear()
+    registry._points.cache_clear()
+    registry.stage_class.cache_clear()
     try:
         yield
     finally:
         sys.path.remove(str(folder))
         sys.modules.pop("acme_stages", None)
-        stage._points.cache_clear()
-        stage.stage_class.cache_clear()
+        registry._points.cache_clear()
+        registry.stage_class.cache_clear()

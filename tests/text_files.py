@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from d4a.curator.modality import Entry, reader_schema
 from d4a.curator.recipe import Source
-from d4a.curator.stage import Entry, modality, reader_schema
+from d4a.curator.registry import modality
 
 TEXT = modality("text")
 

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..errors import D4AError, UsageError
+from ..modality import Modality
 from ..shards.manifest import Dataset, read
-from ..stage import Ints, Modality, Workspace
+from ..stage import Ints, Workspace
 
 if TYPE_CHECKING:
     from ..evidence import View

@@ -18,8 +18,9 @@ import pyarrow as pa
 from pydantic import model_validator
 
 from ..columns import fixed_rows
-from ..stage import Dedup, DedupOptions, Entered, OptionError, Pairs, Value, judge
-from ..stage import search as searching  # an option is called search
+from ..options import DedupOptions, OptionError, judge
+from ..options import search as searching  # an option is called search
+from ..stage import Dedup, Entered, Pairs, Value
 from ..store import write_error
 from .clusters import assign, centroids, cluster_pairs
 from .neighbours import neighbours

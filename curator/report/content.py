@@ -12,8 +12,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from ..options import option_kind
 from ..plan import FlowPlan, PlannedStage
-from ..stage import Dedup, Judging, Stage, Transform, option_kind
+from ..stage import Dedup, Judging, Stage, Transform
 
 
 class Shown(Protocol):

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from ...curator.stage import Options, Transform, Value, measure
+from ...curator.options import Options, measure
+from ...curator.stage import Transform, Value
 from .picture import Picture, RefusedError, quiet, read_picture
 from .views import View, parse_view
 

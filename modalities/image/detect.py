@@ -20,7 +20,8 @@ from pydantic import model_validator
 
 from ...curator.columns import fixed_rows
 from ...curator.errors import MachineError, UsageError
-from ...curator.stage import Columns, Facts, Filter, Judgement, Machine, Options, Value, judge, measure
+from ...curator.options import Options, judge, measure
+from ...curator.stage import Columns, Facts, Filter, Judgement, Machine, Value
 from ...curator.wording import did_you_mean
 from ...models import embed, weights, yolo
 from ...models.yolo import Detector

@@ -17,8 +17,9 @@ import pyarrow as pa
 from PIL import Image as Pillow
 
 from ...curator.columns import buffers
+from ...curator.modality import Entry, Modality, reader_schema
 from ...curator.recipe import Source
-from ...curator.stage import Columns, Entry, Modality, reader_schema
+from ...curator.stage import Columns
 from .picture import flatten, orientation, quiet, upright
 from .sniff import READABLE, SNIFF_BYTES, sniff, unreadable
 

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from ...curator.columns import fixed_column, fixed_rows
-from ...curator.stage import Columns, Dedup, DedupOptions, Entered, Floats, Ints, Pairs, Value, judge, search
+from ...curator.options import DedupOptions, judge, search
+from ...curator.stage import Columns, Dedup, Entered, Floats, Ints, Pairs, Value
 from . import phash
 
 

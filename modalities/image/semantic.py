@@ -15,7 +15,8 @@ import pyarrow as pa
 from ...curator.columns import fixed_column, fixed_rows
 from ...curator.dedup.embeddings import EmbeddingDedup, EmbeddingOptions, embedding
 from ...curator.dedup.preference import order_by
-from ...curator.stage import Columns, Entered, Facts, Ints, Machine, Value, measure
+from ...curator.options import measure
+from ...curator.stage import Columns, Entered, Facts, Ints, Machine, Value
 from ...models import embed
 from ...models.embed import Embedder, Spec
 

@@ -11,7 +11,8 @@ from typing import ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...curator.stage import Columns, Filter, Options, Rule, Value, judge
+from ...curator.options import Options, judge
+from ...curator.stage import Columns, Filter, Rule, Value
 
 
 class SizeOptions(Options):

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from pydantic import Field, field_serializer, model_validator
 
 from ...curator.errors import MachineError
-from ...curator.stage import Facts, Ints, Machine, Options, Rule, Transform, Value, data_file, judge, measure
+from ...curator.options import Options, data_file, judge, measure
+from ...curator.stage import Facts, Ints, Machine, Rule, Transform, Value
 from .bad_words import FLANK_NOT_A_TO_Z, FLANK_NOT_WORD, FLANK_WHITE, Tree, count_listed, tree
 from .bitmaps import BREAK, FEED
 from .c4_kernel import CHARS, LineRules, filter_lines

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...curator.stage import Bools, Options, Rule, Transform, Value, judge, measure
+from ...curator.options import Options, judge, measure
+from ...curator.stage import Bools, Rule, Transform, Value
 from .clean_kernel import may_change
 from .normalise import normalise, rewrite
 from .padded import lay_out

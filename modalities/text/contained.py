@@ -15,7 +15,8 @@ from pydantic import model_validator
 
 from ...curator.dedup.bands import depths
 from ...curator.dedup.preference import KEEP_DOC, Keep
-from ...curator.stage import Columns, Dedup, DedupOptions, Entered, Floats, Ints, OptionError, Options, Pairs, Value, judge, measure, search
+from ...curator.options import DedupOptions, OptionError, Options, judge, measure, search
+from ...curator.stage import Columns, Dedup, Entered, Floats, Ints, Pairs, Value
 from .containers import containment, find_containers, make_index, read_samples
 from .fss import ShingleSets, shingle_sets
 from .tokens import tokenise

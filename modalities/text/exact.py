@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...curator.columns import buffers, fixed_rows
-from ...curator.stage import Columns, Dedup, DedupOptions, Entered, Options, Pairs, Value, measure
+from ...curator.options import DedupOptions, Options, measure
+from ...curator.stage import Columns, Dedup, Entered, Pairs, Value
 
 _WHITE = r"[\t-\r\x{85}\p{Z}]+"
 

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Literal
 import orjson
 import pyarrow as pa
 
-from ...curator.stage import Columns, Filter, Options, Rule, Value, judge, measure
+from ...curator.options import Options, judge, measure
+from ...curator.stage import Columns, Filter, Rule, Value
 
 
 class FieldOptions(Options):

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from ...curator.backends.cpu import inlined, lean, lean_kernel, scratch, trailing_zeros
-from ...curator.stage import Bools, Columns, Filter, Ints, Options, Rule, Value, judge, measure
+from ...curator.options import Options, judge, measure
+from ...curator.stage import Bools, Columns, Filter, Ints, Rule, Value
 from .bitmaps import (
     ALONE,
     END,

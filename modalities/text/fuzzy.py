@@ -18,7 +18,8 @@ from ...curator.backends.device import Backend
 from ...curator.columns import fixed_column
 from ...curator.dedup.bands import probability
 from ...curator.dedup.near import Search, near_pairs
-from ...curator.stage import Columns, Dedup, Entered, Facts, Machine, Options, Pairs, Value
+from ...curator.options import Options
+from ...curator.stage import Columns, Dedup, Entered, Facts, Machine, Pairs, Value
 from .fss import signatures
 from .fuzzy_options import FuzzyOptions
 from .minhash import Permutations, nemo_permutations, own_permutations

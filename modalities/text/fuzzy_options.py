@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 
 from ...curator.dedup.bands import choose_bands
-from ...curator.stage import DedupOptions, OptionError, judge, measure, search
+from ...curator.options import DedupOptions, OptionError, judge, measure, search
 from .fss import BINS
 from .minhash import Units
 from .normal_form import NormalForm

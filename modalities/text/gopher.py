@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import model_validator
 
-from ...curator.stage import Columns, Filter, Ints, OptionError, Options, Rule, Value, judge, measure
+from ...curator.options import OptionError, Options, judge, measure
+from ...curator.stage import Columns, Filter, Ints, Rule, Value
 from .gopher_kernel import (
     ALL,
     BULLETS,

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...curator.errors import MachineError, UsageError
-from ...curator.stage import Columns, Facts, Filter, Floats, Ints, Judgement, Machine, Options, Value, judge, measure
+from ...curator.options import Options, judge, measure
+from ...curator.stage import Columns, Facts, Filter, Floats, Ints, Judgement, Machine, Value
 from ...models import weights
 from . import fasttext, fasttext_kernel, langid
 

@@ -15,8 +15,9 @@ import orjson
 import pyarrow as pa
 
 from ...curator.columns import buffers
+from ...curator.modality import Entry, Modality
 from ...curator.recipe import Source
-from ...curator.stage import Columns, Entry, Modality
+from ...curator.stage import Columns
 from .conversations import joined_text, structure_of
 from .html import check_html
 from .json_size import quoted_sizes

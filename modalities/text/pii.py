@@ -14,7 +14,8 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from ...curator.stage import Options, Rule, Transform, Value, judge, measure
+from ...curator.options import Options, judge, measure
+from ...curator.stage import Rule, Transform, Value
 from .pii_borders import TAGS
 from .pii_forms import FORMS
 from .pii_kernel import KIND, KINDS, find, mask

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from ...curator.modality import Entry
 from ...curator.recipe import Source
-from ...curator.stage import Entry
 from .delimited import DELIMITERS, read_delimited
 from .html import main_text
 from .json_document import json_form, read_json_document

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...curator.stage import Options, Rule, Transform, Value, judge, measure
+from ...curator.options import Options, judge, measure
+from ...curator.stage import Rule, Transform, Value
 from .edited import edited
 from .refinedweb_kernel import BEFORE, CAPITALS, CHARS, COUNTER, DIGITS, FEW_WORDS, PATTERN, REMOVED, Corrections, correct_lines
 

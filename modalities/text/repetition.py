@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...curator.stage import Columns, Filter, Ints, Options, Rule, Value, judge, measure
+from ...curator.options import Options, judge, measure
+from ...curator.stage import Columns, Filter, Ints, Rule, Value
 from .ngrams import AGAIN, GREEDY, MARKED, OCCURRENCES, TIE_FIRST, TIE_LONGEST
 from .repetition_kernel import (
     DUPLICATE,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ...curator.stage import READER_TAIL
+from ...curator.modality import READER_TAIL
 
 COLUMNS = pa.schema(
     [

@@ -14,7 +14,8 @@ import pyarrow as pa
 from ...curator.columns import fixed_column
 from ...curator.dedup.embeddings import EmbeddingDedup, EmbeddingOptions, embedding
 from ...curator.errors import UsageError
-from ...curator.stage import Columns, Facts, Machine, Value, measure
+from ...curator.options import measure
+from ...curator.stage import Columns, Facts, Machine, Value
 from ...models import embed, embed_text
 from ...models.embed_text import SentenceSpec, TextEmbedder
 

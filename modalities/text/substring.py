@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import model_validator
 
-from ...curator.stage import Columns, Cut, Cutter, Entered, OptionError, Options, Spans, Value, measure, search
+from ...curator.options import OptionError, Options, measure, search
+from ...curator.stage import Columns, Cut, Cutter, Entered, Spans, Value
 from .passages import Winnow, fingerprints
 from .repeats import repeats
 from .seams import without

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...curator.columns import Bytes, Offsets, buffers
-from ...curator.stage import Bools, Columns, Facts, Filter, Ints, Judgement, Machine, Options, Rule, Value, data_file, judge
+from ...curator.options import Options, data_file, judge
+from ...curator.stage import Bools, Columns, Facts, Filter, Ints, Judgement, Machine, Rule, Value
 from .url_kernel import HARD, LISTED_ADDRESS, NOT_LISTED, SOFT, STRICT, Parts, Words, look_up, score, split
 from .url_lists import Entries, digest_of, load_entries, load_words
 

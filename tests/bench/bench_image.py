@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from d4a.curator.columns import fixed_rows
-from d4a.curator.stage import reader_schema
+from d4a.curator.modality import reader_schema
 from d4a.modalities.image import phash
 from d4a.modalities.image.decode import Decode, DecodeOptions
 from d4a.modalities.image.modality import Image as ImageModality

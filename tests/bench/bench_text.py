@@ -23,8 +23,10 @@ import pyarrow as pa
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from d4a.curator.errors import D4AError
+from d4a.curator.modality import Entry
 from d4a.curator.recipe import Source
-from d4a.curator.stage import Dedup, Entry, Filter, Machine, Transform, modality, stage_class, stage_names
+from d4a.curator.registry import modality, stage_class, stage_names
+from d4a.curator.stage import Dedup, Filter, Machine, Transform
 from planted_texts import planted
 
 Work = Callable[[], object]

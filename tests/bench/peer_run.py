@@ -31,8 +31,10 @@ Verdicts = Callable[[Path, Path], "dict[str, str | None] | None"]
 def d4a(stage_name: str) -> tuple[Pass, Verdicts, str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
+    from d4a.curator.modality import Entry
     from d4a.curator.recipe import Source
-    from d4a.curator.stage import Entry, Machine, Transform, modality, stage_class
+    from d4a.curator.registry import modality, stage_class
+    from d4a.curator.stage import Machine, Transform
 
     stage_type: Any = stage_class(stage_name)
     variant = {"variant": "datatrove"} if "variant" in stage_type.Options.model_fields else {}

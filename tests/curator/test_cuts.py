@@ -155,7 +155,8 @@ def test_images_are_not_cut(tmp_path: Path, d4a) -> None:
     from d4a.curator.errors import UsageError
     from d4a.curator.plan import _rounds
     from d4a.curator.recipe import StageSpec
-    from d4a.curator.stage import Machine, modality
+    from d4a.curator.registry import modality
+    from d4a.curator.stage import Machine
 
     with pytest.raises(UsageError, match="cuts payload that is stored"):
         _rounds([StageSpec(use=SUBSTRING, label=SUBSTRING)], modality("image"), Machine())

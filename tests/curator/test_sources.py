@@ -6,9 +6,10 @@ import itertools
 import random
 
 import pytest
+from d4a.curator.modality import Entry
 from d4a.curator.recipe import Flow
+from d4a.curator.registry import modality
 from d4a.curator.sources import Listing, partition
-from d4a.curator.stage import Entry, modality
 
 FLOW = Flow.model_validate({"sources": [{"path": "in"}], "partition_bytes": 64_000_000})
 

@@ -9,8 +9,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from d4a.curator.modality import Entry, reader_schema
 from d4a.curator.recipe import Source
-from d4a.curator.stage import Entry, reader_schema
 from d4a.modalities.image.modality import MAX_FILE_BYTES, Image
 from d4a.modalities.image.sniff import sniff
 from PIL import Image as Pillow

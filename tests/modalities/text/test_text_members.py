@@ -6,7 +6,7 @@ import json
 
 import orjson
 import pyarrow as pa
-from d4a.curator.stage import reader_schema
+from d4a.curator.modality import reader_schema
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from text_files import TEXT

@@ -1,0 +1,111 @@
+"""What one kind of data means to the machine: how it is read, stored, packed and shown."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from .recipe import Source
+from .stage import Columns
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file, or a byte range of one, that a partition holds.
+
+    root     absolute folder of the source; on no account part of a key
+    path     relative to it, "/" between folders
+    size, mtime_ns   as listed
+    start, end       byte range [start, end); records that begin in it belong to it; end = size for whole files
+    source   index of the source in the flow
+    problem  why the file cannot be read at all (`permission_denied`), found while listing
+    """
+
+    root: str
+    path: str
+    size: int
+    mtime_ns: int
+    start: int
+    end: int
+    source: int = 0
+    problem: str = ""
+
+
+class Modality(ABC):
+    """What one kind of data means: how it is read, stored, packed and shown.
+
+    name     "text", "image", "pair"
+    columns  schema of the reader's payload columns, the packed one first
+    stored   True: Scan stores `columns` and later acts read that (text). False: the source file is the payload (images)
+    formats  what a source's `format` may say
+    libraries    distributions whose version decides what the reader gives, where they are installed
+    irrelevant   reasons of sound records that hold nothing of this kind (a crawled image, a 404): `max_bad_fraction` does not count them
+    batch_rows   records that stages see at once, at most: few where views are large (images)
+    batch_bytes  their bytes, about: what fits a cache is faster, what is large costs fewer calls
+    """
+
+    name: ClassVar[str]
+    columns: ClassVar[pa.Schema]
+    stored: ClassVar[bool]
+    formats: ClassVar[tuple[str, ...]] = ("auto",)
+    libraries: ClassVar[tuple[str, ...]] = ()
+    irrelevant: ClassVar[frozenset[str]] = frozenset()
+    batch_rows: ClassVar[int] = 2048
+    batch_bytes: ClassVar[int] = 32 << 20
+
+    def check(self, source: Source) -> None:
+        """Plan time, on the driver: whether what the source asks for is installed. Raises MachineError naming what is missing."""
+        return
+
+    @abstractmethod
+    def accepts(self, path: str, source: Source) -> bool:
+        """Whether a file found by recursion in a folder is for this modality (an explicit glob takes any file)."""
+
+    def splits(self, path: str, source: Source) -> bool:
+        """Whether the file may be cut into byte ranges."""
+        return False
+
+    def counts_lines(self, path: str, source: Source) -> bool:
+        """Whether `line` counts from the first line of a byte range; else it is the record's place in the whole file."""
+        return True
+
+    @abstractmethod
+    def read(self, entry: Entry, source: Source) -> Iterator[pa.RecordBatch]:
+        """The records of an entry as batches of `reader_schema(self)`, bad records and rests of files included.
+
+        A record that cannot be read has null payload columns and a `reason` (and `detail`); reading goes on behind it.
+        What cannot be read at all (vanished, no permission) raises OSError.
+        """
+
+    @abstractmethod
+    def sizes(self, batch: pa.RecordBatch) -> Columns:
+        """For each member suffix an int64 column `suffix`: bytes of that member (of "json": of the body `members` gives)."""
+
+    @abstractmethod
+    def members(self, payload: dict[str, Any]) -> dict[str, bytes]:
+        """suffix -> bytes of one sample. The "json" member is the body, a JSON object; key, source and packed values are put before it."""
+
+    @abstractmethod
+    def payload_of(self, members: dict[str, bytes]) -> str | bytes:
+        """The payload proper (text, image bytes) of a sample, out of what `members` made."""
+
+    @abstractmethod
+    def preview(self, payload: bytes) -> tuple[str, bytes]:
+        """(media type, bytes) small enough for the report: at most 600 characters, or a thumbnail of at most 6 kB."""
+
+
+READER_TAIL = [
+    pa.field("line", pa.int64()),  # index of the record in its file (in its byte range), or see counts_lines; null: the file is one record
+    pa.field("id", pa.string()),  # the source's own id
+    pa.field("reason", pa.string()),  # null: readable
+    pa.field("detail", pa.string()),
+]
+
+
+def reader_schema(modality: Modality) -> pa.Schema:
+    """Schema of the batches that `Modality.read` gives."""
+    return pa.schema([*modality.columns, *READER_TAIL])
