@@ -54,11 +54,13 @@ bench: setup
 bench-peers: setup
 	$(BIN)/python tests/bench/bench_peers.py $(FILE)
 
-# numba and pyarrow are those that cuDF asks for, so it has an environment of its own; the card is asked for before anything is installed
+# the card is asked for before anything is installed; an environment of its own, for numba is the one that cuDF asks for
 gpu-check: $(BIN)/python
 	@$(BIN)/python tests/gpu/check.py --card
 	@test -d .venv-gpu || $(PYTHON) -m venv .venv-gpu
-	.venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check -e '.[text,image,gpu]' 'cuml-cu13==26.10.*'
+	.venv-gpu/bin/python -m pip install --quiet --upgrade pip
+	grep -v '^numba==' constraints.txt > .venv-gpu/constraints.txt
+	.venv-gpu/bin/python -m pip install --quiet -c .venv-gpu/constraints.txt -e '.[text,image,gpu]' 'cuml-cu13==26.10.*'
 	.venv-gpu/bin/python tests/gpu/check.py
 
 gpu-contract: setup
