@@ -211,7 +211,9 @@ def _line(text: str) -> Text:
 
 def _twin_lines(row: dict[str, Any]) -> list[str]:
     lines = [f"  similarity  {row['similarity']:.4f}, threshold {row['threshold']:.6g}", f"  twin        {row['twin']}"]
-    if row["twin_source"] != row["twin"]:
+    if row["twin_source"] is None:
+        lines.append("              in an earlier dataset, as `against` has it")
+    elif row["twin_source"] != row["twin"]:
         lines.append(f"              from {row['twin_source']}")
     twin = row["twin_row"]
     if twin is not None and twin["verdict"] == "kept":

@@ -50,7 +50,7 @@ def test_only_the_new_side_loses_and_the_twin_is_named(tmp_path: Path, d4a: Any,
     else:
         assert rows["new-2"]["verdict"] == "kept"
     said = d4a("why", tmp_path / "new", "new-0").stdout
-    assert f"{name}:old-2" in said
+    assert f"{name}:old-2" in said and "in an earlier dataset" in said and "None" not in said
 
 
 def test_a_chain_of_datasets_equals_one_run_over_all(tmp_path: Path, d4a: Any) -> None:
