@@ -32,6 +32,14 @@ def buffers(array: pa.Array) -> tuple[Offsets, Bytes]:
     return offsets, data
 
 
+def same_rows(a: pa.Array, b: pa.Array) -> bool:
+    """Whether two arrays are the same rows of the same memory; neither must have been freed."""
+    if a is b:
+        return True
+    places = [[buffer and buffer.address for buffer in array.buffers()] for array in (a, b)]
+    return a.type == b.type and (a.offset, len(a)) == (b.offset, len(b)) and places[0] == places[1]
+
+
 def fixed_column(rows: npt.NDArray[Any]) -> pa.Array:
     """(n, w) array of any dtype -> fixed_size_binary column, one row of memory a record."""
     rows = np.ascontiguousarray(rows)

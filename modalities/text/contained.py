@@ -19,7 +19,7 @@ from ...curator.options import DedupOptions, OptionError, Options, judge, measur
 from ...curator.stage import Columns, Dedup, Entered, Floats, Ints, Pairs, Value
 from .containers import containment, find_containers, make_index, read_samples
 from .fss import ShingleSets, shingle_sets
-from .tokens import tokenise
+from .tokens import tokenise, tokens_of
 from .verify import exact_similarity
 from .winnow import winnow
 
@@ -100,7 +100,7 @@ class ContainedText(Dedup):
 
     def sketch(self, batch: pa.RecordBatch) -> Columns:
         """Winnowed shingles, fingerprint and number of distinct shingles of each text."""
-        tokens = tokenise(batch.column("text"))
+        tokens = tokens_of(batch.column("text"))
         values, offsets, shingles = winnow(tokens, self.options.ngram, self.options.window)
         data = pa.py_buffer(values.astype("<u4", copy=False))
         sample = pa.Array.from_buffers(pa.large_binary(), len(shingles), [None, pa.py_buffer(4 * offsets), data])

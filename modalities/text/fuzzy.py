@@ -26,6 +26,7 @@ from .minhash import Permutations, nemo_permutations, own_permutations
 from .normal_form import NormalForm
 from .on_card import minhash_by, who_hashes
 from .shingles import Shingling
+from .tokens import tokens_of
 from .verify import TEXT_BYTES, exact_similarity
 
 _CHARACTER_BYTES = 8  # shingles of characters take so many times the memory of words
@@ -130,7 +131,7 @@ class FuzzyText(Dedup):
     def sketch(self, batch: pa.RecordBatch) -> Columns:
         """Signature, fingerprint and number of tokens of each text."""
         texts = self.shingling.prepare(batch.column("text"))
-        tokens = self.shingling.tokens(texts)
+        tokens = tokens_of(texts) if self.shingling.units == "words" else self.shingling.tokens(texts)
         if self.options.scheme == "fss":
             rows = signatures(tokens, self.options.ngram).astype("<u4", copy=False)
         else:

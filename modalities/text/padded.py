@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...curator.backends.cpu import lean_kernel, read_only, scratch
-from ...curator.columns import Bytes, Offsets, buffers
+from ...curator.columns import Bytes, Offsets, buffers, same_rows
 from ...curator.stage import Ints
 from .bitmaps import KINDS, SLACK, Page, mark
 from .unicode import table
@@ -78,17 +78,9 @@ _last: list[Layout] = []
 
 def lay_out(column: pa.Array) -> Layout:
     """The layout of a string column; null counts as empty. Asked again for the same column, it is the same object."""
-    if not (_last and _same(_last[0].column, column)):
+    if not (_last and same_rows(_last[0].column, column)):
         _last[:] = [Layout(column)]
     return _last[0]
-
-
-def _same(a: pa.Array, b: pa.Array) -> bool:
-    """Whether two arrays are the same rows of the same memory."""
-    if a is b:
-        return True
-    places = [[buffer and buffer.address for buffer in array.buffers()] for array in (a, b)]
-    return a.type == b.type and (a.offset, len(a)) == (b.offset, len(b)) and places[0] == places[1]
 
 
 @lean_kernel

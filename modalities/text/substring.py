@@ -18,7 +18,7 @@ from ...curator.stage import Columns, Cut, Cutter, Entered, Spans, Value
 from .passages import Winnow, fingerprints
 from .repeats import repeats
 from .seams import without
-from .tokens import tokenise
+from .tokens import tokens_of
 
 _SKETCHED = 50  # Lee et al.'s length
 
@@ -122,7 +122,7 @@ class Substring(Cut):
 
     def sketch(self, batch: pa.RecordBatch) -> Columns:
         """The fingerprints of each text."""
-        selected, bounds = fingerprints(tokenise(batch.column("text")), Winnow.of(self.options.sketch_tokens))
+        selected, bounds = fingerprints(tokens_of(batch.column("text")), Winnow.of(self.options.sketch_tokens))
         data = pa.py_buffer(selected.astype("<u4", copy=False).tobytes())
         return {"fingerprints": pa.LargeBinaryArray.from_buffers(pa.large_binary(), batch.num_rows, [None, pa.py_buffer(bounds * 4), data])}
 

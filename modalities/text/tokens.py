@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...curator.backends.cpu import lean, lean_kernel, read_only, trailing_zeros
-from ...curator.columns import Bytes, Offsets, buffers
+from ...curator.columns import Bytes, Offsets, buffers, same_rows
 from .unicode import CASE_SHIFT, RUN, SOLO, Entries, Index, decode, entry, table
 
 Hashes = npt.NDArray[np.uint64]
@@ -60,6 +60,16 @@ def tokenise(texts: pa.Array) -> Tokens:
     fingerprints = np.empty(len(offsets) - 1, np.uint64)
     _tokenise(read_only(data), offsets, *table(), folded, hashes, bounds, fingerprints)
     return Tokens(hashes[: bounds[-1]], bounds, fingerprints)
+
+
+def tokens_of(column: pa.Array) -> Tokens:
+    """`tokenise` for a column that several stages sketch one after the other: the last one's tokens are kept."""
+    if not (_last and same_rows(_last[0][0], column)):
+        _last[:] = [(column, tokenise(column))]
+    return _last[0][1]
+
+
+_last: list[tuple[pa.Array, Tokens]] = []
 
 
 @lean_kernel
