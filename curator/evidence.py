@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
+from .backends.device import Backend
 from .errors import D4AError
 from .measure import digests, evidence_schema, rest_digests
 from .plan import FlowPlan
@@ -32,9 +33,9 @@ PLACE = pa.schema([("file", pa.dictionary(pa.int32(), pa.string())), ("block", p
 class Evidence:
     """All records of a flow in input order (partition, row); `limit` keeps the first ones only."""
 
-    def __init__(self, store: Store, flow: FlowPlan, limit: int | None, memory: int = 1 << 30) -> None:
-        """`memory`: for what grows faster than a few words a record [bytes]; nothing depends on it."""
-        self.store, self.flow, self.limit, self.memory = store, flow, limit, memory
+    def __init__(self, store: Store, flow: FlowPlan, limit: int | None, memory: int = 1 << 30, backend: Backend = "cpu") -> None:
+        """`memory`: for what grows faster than a few words a record [bytes]; `backend`: see Workspace. Nothing depends on either."""
+        self.store, self.flow, self.limit, self.memory, self.backend = store, flow, limit, memory, backend
         self._parts: dict[int, list[list[Part]]] = {}
 
     def parts(self, round_index: int) -> list[list[Part]]:
@@ -318,7 +319,7 @@ class View:
     @property
     def workspace(self) -> Workspace:
         """The dataset's own state folder."""
-        return Workspace(self.evidence.store.state, self.evidence.memory)
+        return Workspace(self.evidence.store.state, self.evidence.memory, self.evidence.backend)
 
     def foreign(self, name: str) -> pa.ChunkedArray | None:
         """A value of any stage, by its full name."""

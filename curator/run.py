@@ -18,6 +18,7 @@ import numpy as np
 import orjson
 import pyarrow.parquet as pq
 
+from .backends.device import choose
 from .cuts import read_spans
 from .decide import decide_key, decide_round
 from .doctor import memory_share
@@ -51,7 +52,7 @@ def run_unit(unit: Unit) -> dict[str, Any]:
         return {"partition": unit["partition"], **scan_partition(store, flow, unit["round"], unit["partition"], entering, cuts, fence)}
     if unit["kind"] == "pack":
         return pack_shard(store, flow, unit["layout"], unit["shard"], fence)
-    evidence = Evidence(store, flow, plan.limit, unit["memory"])
+    evidence = Evidence(store, flow, plan.limit, unit["memory"], choose(plan.machine.device, "cupy").backend)
     if unit["kind"] == "decide":
         return decide_round(store, evidence, unit["round"], unit["key"], unit["before"], fence)
     return lay_out(store, evidence, unit["decided"], plan.recipe.output, unit["key"], fence)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from .backends.device import Backend
 from .dedup.preference import Keep, order_by
 from .options import DedupOptions, Options
 
@@ -239,12 +240,14 @@ class Pairs:
 class Workspace:
     """What a pair search may use.
 
-    folder  for temporary files
-    memory  beside a few words a record [bytes]; no result depends on it
+    folder   for temporary files
+    memory   beside a few words a record [bytes]; no result depends on it
+    backend  who multiplies matrices; no result depends on it
     """
 
     folder: Path
     memory: int
+    backend: Backend = "cpu"
 
 
 class Entered(Protocol):

@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from .backends.device import choose
 from .errors import visible
 from .report.differences import spaced_words
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .outcome import FlowOutcome, Outcome
     from .plan import Plan, PlannedStage
     from .shards.manifest import Dataset
+
+_WHO = {"cpu": "the CPU", "rapids": "the card"}
 
 
 COMPARED_WORDS = 5_000  # of two texts, so that an answer takes no longer than a moment
@@ -110,6 +113,9 @@ def show_plan(console: Console, plan: Plan, held: dict[str, int], forecasts: dic
     console.print(
         f"device {plan.machine.device}, precision {plan.machine.precision}" + (f" ({plan.machine.why})" if plan.machine.why else "")
     )
+    if plan.machine.device == "cuda":
+        compares = choose("cuda", "cupy")
+        console.print(f"embeddings are compared by {_WHO[compares.backend]}: {compares.why}", markup=False)
     for flow in plan.flows:
         table = _table(f"{flow.name}: {counted(len(flow.partitions), 'partition')}")
         for name in ("round", "stage", "measures with", "judges by"):
@@ -137,8 +143,7 @@ def _show_place(console: Console, planned: PlannedStage) -> None:
     """Where a stage computes, and why, if there is a choice."""
     local, precision = planned.facts.local, planned.facts.numeric.get("precision")
     if "backend" in local:
-        who = "the card" if local["backend"] == "rapids" else "the CPU"
-        console.print(f"  {planned.label} computes on {who}: {local['why']}", markup=False)  # d4a[gpu] is no markup
+        console.print(f"  {planned.label} computes on {_WHO[local['backend']]}: {local['why']}", markup=False)  # d4a[gpu] is no markup
     elif "device" in local:
         console.print(f"  {planned.label} runs on {local['device']}" + (f" in {precision}" if precision else ""))
 

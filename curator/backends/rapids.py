@@ -112,7 +112,7 @@ class Centroids:
     """Centroids that stay on the card; twin of `_nearest` and `assign` in dedup/clusters.py.
 
     found    (k, d) float32   on the grid of dedup/clusters.py, as are all rows: whole numbers whose products float32 sums exactly
-    inverse  (k, k) float32   1 / distance of each two, 0 for equal ones; for `visits` only
+    inverse  (k, k) float32   1 / distance of each two, 0 for equal ones; None: nobody visits
     """
 
     def __init__(self, found: Grid, inverse: Grid | None = None) -> None:
@@ -138,6 +138,9 @@ class Centroids:
         parts = []
         for start, products in self._products(rows):
             home = cupy.argmax(products, axis=1)
+            if self._inverse is None:
+                parts.append(Visits(cupy.asnumpy(home), np.zeros(0, np.int64), np.zeros(0, np.int64)))
+                continue
             places = cupy.arange(len(products))
             distance = (products[places, home][:, None] - products) * self._inverse[home]
             within = distance <= reach

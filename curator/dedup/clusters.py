@@ -7,13 +7,15 @@ Graphs (HNSW) would look at fewer pairs, but what they find depends on the order
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ..backends import rapids
 from ..backends.cpu import kernel
+from ..backends.device import COMPARED, Backend, compare_once
 from .neighbours import Ints, Neighbours, Proposals, lengths
 
 Grid = npt.NDArray[np.float32]
@@ -21,6 +23,7 @@ Grid = npt.NDArray[np.float32]
 # steps of the grid in a length of 1: no partial sum of a product of two vectors on it reaches 2**24, up to 30,000 dimensions
 _STEPS = 4000
 _ROWS = 4096  # vectors put on the grid at a time
+_ON_CARD = 1 << 16  # and sent to a card
 _PRODUCTS = 1 << 22  # of a block of vectors with all centroids: 16 MB
 _COLUMNS = 64  # of vectors that are summed at a time
 _SAMPLE = 64  # vectors a centroid that training looks at; faiss takes up to 256 and says that 39 are enough
@@ -56,7 +59,7 @@ def on_grid(vectors: npt.NDArray[Any]) -> Grid:
     return out
 
 
-def centroids(vectors: npt.NDArray[Any], count: int, iterations: int, seed: int) -> Grid:
+def centroids(vectors: npt.NDArray[Any], count: int, iterations: int, seed: int, backend: Backend = "cpu") -> Grid:
     """Centroids of spherical k-means (Lloyd's algorithm on a sample).
 
     vectors     (n, d) float16 or float32
@@ -73,14 +76,14 @@ def centroids(vectors: npt.NDArray[Any], count: int, iterations: int, seed: int)
     found = sample[np.searchsorted(np.sort(chosen), chosen[:count])]
     before: Ints | None = None
     for _ in range(iterations):
-        home, closeness = _nearest(sample, found)
+        home, closeness = _nearest(sample, found) if backend == "cpu" else _nearest_by_card(sample, found)
         if before is not None and np.array_equal(home, before):
             break
         before, found = home, _means(sample, home, closeness, count)
     return found
 
 
-def assign(vectors: npt.NDArray[Any], found: Grid, floor: float, visits: int | None) -> Clusters:
+def assign(vectors: npt.NDArray[Any], found: Grid, floor: float, visits: int | None, backend: Backend = "cpu") -> Clusters:
     """Homes and visits of vectors.
 
     vectors  (n, d) float16 or float32
@@ -95,6 +98,8 @@ def assign(vectors: npt.NDArray[Any], found: Grid, floor: float, visits: int | N
     most = count - 1 if visits is None else min(visits, count - 1)
     reach = np.float32(_reach(floor, found.shape[1]))
     inverse = _inverse_distances(found) if most else None
+    if backend == "rapids":
+        return _assign_by_card(vectors, found, inverse, reach, most, lambda: assign(vectors[:COMPARED], found, floor, visits))
     home = np.empty(len(vectors), np.int64)
     visitors, visited = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     step = max(1, _PRODUCTS // count)
@@ -111,7 +116,9 @@ def assign(vectors: npt.NDArray[Any], found: Grid, floor: float, visits: int | N
     return Clusters(home, np.concatenate(visitors), np.concatenate(visited), count)
 
 
-def cluster_pairs(vectors: npt.NDArray[Any], clusters: Clusters, floor: float, max_pairs: int = 100_000_000) -> tuple[Neighbours, int]:
+def cluster_pairs(
+    vectors: npt.NDArray[Any], clusters: Clusters, floor: float, max_pairs: int = 100_000_000, backend: Backend = "cpu"
+) -> tuple[Neighbours, int]:
     """Pairs of vectors with cosine >= floor among members of a cluster, and between them and its visitors.
 
     vectors  (n, d) float16 or float32   as given to `assign`; read cluster by cluster, so that a memory map may be given
@@ -120,7 +127,7 @@ def cluster_pairs(vectors: npt.NDArray[Any], clusters: Clusters, floor: float, m
     Costs as many products as pairs compared, 24 bytes a pair found, and 20 bytes a visit.
     Raises D4AError above max_pairs, before memory runs out.
     """
-    proposals = Proposals(vectors, floor, max_pairs)
+    proposals = Proposals(vectors, floor, max_pairs, backend)
     compared = 0
     for members, visitors in _by_cluster(clusters):
         proposals.among(members)
@@ -156,6 +163,27 @@ def _nearest(rows: Grid, found: Grid) -> tuple[Ints, npt.NDArray[np.float32]]:
         home[start : start + step] = products.argmax(axis=1)
         closeness[start : start + step] = products.max(axis=1)
     return home, closeness
+
+
+def _nearest_by_card(rows: Grid, found: Grid) -> tuple[Ints, npt.NDArray[np.float32]]:
+    home, closeness = rapids.Centroids(found).nearest(rows)
+    compare_once("nearest centroids", home[:COMPARED], lambda: _nearest(rows[:COMPARED], found)[0])
+    return home, closeness
+
+
+def _assign_by_card(
+    vectors: npt.NDArray[Any], found: Grid, inverse: Grid | None, reach: np.float32, most: int, first: Callable[[], Clusters]
+) -> Clusters:
+    """`assign` on a card; `first` are the clusters of the first vectors as the CPU finds them."""
+    centres, parts = rapids.Centroids(found, inverse), []
+    for start in range(0, len(vectors), _ON_CARD):
+        looked = centres.visits(on_grid(vectors[start : start + _ON_CARD]), reach, most)
+        parts.append((looked.home, looked.row + start, looked.cluster))
+    home, visitor, visited = (np.concatenate(column) for column in zip(*parts, strict=True))
+    few = visitor < COMPARED
+    mine = np.concatenate([home[:COMPARED], visitor[few], visited[few]])
+    compare_once("homes and visits", mine, lambda: np.concatenate(first()[:3]))
+    return Clusters(home, visitor, visited, len(found))
 
 
 def _means(sample: Grid, home: Ints, closeness: npt.NDArray[np.float32], count: int) -> Grid:

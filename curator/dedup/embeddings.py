@@ -137,14 +137,14 @@ class EmbeddingDedup(Dedup):
     def pairs(self, entered: Entered) -> Pairs:
         """Pairs at or above the floor: all of them, or those that clusters show; see `search`."""
         vectors = self._vectors(entered)
-        n = len(vectors)
+        n, backend = len(vectors), entered.workspace.backend
         if not self._by_clusters(n):
-            found, notes = neighbours(vectors, self._floor), {"vectors_compared_with_all_others": n}
+            found, notes = neighbours(vectors, self._floor, backend=backend), {"vectors_compared_with_all_others": n}
         else:
             count = self._clusters(n)
-            learnt = centroids(vectors, count, self.options.iterations, self.options.seed)
-            clusters = assign(vectors, learnt, self._floor, self.options.visits)
-            found, compared = cluster_pairs(vectors, clusters, self._floor)
+            learnt = centroids(vectors, count, self.options.iterations, self.options.seed, backend)
+            clusters = assign(vectors, learnt, self._floor, self.options.visits, backend)
+            found, compared = cluster_pairs(vectors, clusters, self._floor, backend=backend)
             notes = {
                 "vectors_compared_in_clusters": n,
                 "k-means_clusters": count,

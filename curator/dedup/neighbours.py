@@ -11,10 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..backends import rapids
+from ..backends.device import Backend, compare_once
 from ..errors import D4AError
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Units = npt.NDArray[np.float32]
 
 _ROWS, _COLUMNS = 2048, 8192  # one tile of products: 64 MB
 _VERIFY = 8192  # pairs whose cosine is recomputed at a time
@@ -32,7 +35,7 @@ class Neighbours(NamedTuple):
     similarity: Floats
 
 
-def neighbours(vectors: npt.NDArray[Any], floor: float, max_pairs: int = 100_000_000) -> Neighbours:
+def neighbours(vectors: npt.NDArray[Any], floor: float, max_pairs: int = 100_000_000, backend: Backend = "cpu") -> Neighbours:
     """All pairs of vectors with cosine >= floor.
 
     vectors  (n, d) float16 or float32   of any length; a zero vector is like nothing; read in blocks, a memory map will do
@@ -40,7 +43,7 @@ def neighbours(vectors: npt.NDArray[Any], floor: float, max_pairs: int = 100_000
     Costs n^2 d operations on all cores (100,000 x 512: about a minute on two), 120 MB at d = 512, and 24 bytes a pair.
     Raises D4AError above max_pairs, before memory runs out.
     """
-    found = Proposals(vectors, floor, max_pairs)
+    found = Proposals(vectors, floor, max_pairs, backend)
     found.among(np.arange(len(vectors)))
     return found.distinct()
 
@@ -53,10 +56,11 @@ class Proposals:
 
     vectors    (n, d) float16 or float32
     max_pairs  D4AError is raised above so many, before memory runs out
+    backend    who proposes
     """
 
-    def __init__(self, vectors: npt.NDArray[Any], floor: float, max_pairs: int) -> None:
-        self._vectors, self._floor, self._most = vectors, floor, max_pairs
+    def __init__(self, vectors: npt.NDArray[Any], floor: float, max_pairs: int, backend: Backend = "cpu") -> None:
+        self._vectors, self._floor, self._most, self._backend = vectors, floor, max_pairs, backend
         # float32 rounding: at most d 2^-24 for a product of unit vectors, and as much for their lengths
         self._least = np.float32(floor - 2e-7 * (vectors.shape[1] + 8))
         self._found: list[Neighbours] = []
@@ -69,7 +73,7 @@ class Proposals:
             units = unit_rows(self._vectors[upper])
             for left in range(top, len(rows), _COLUMNS):
                 right = rows[left : left + _COLUMNS]
-                self._propose(upper, right, units @ unit_rows(self._vectors[right]).T, once=True)
+                self._propose(upper, right, units, unit_rows(self._vectors[right]), once=True)
 
     def between(self, rows: Ints, others: Ints) -> None:
         """Compare each vector at `rows` with each one at `others`; the two share none."""
@@ -78,7 +82,7 @@ class Proposals:
             units = unit_rows(self._vectors[upper])
             for left in range(0, len(others), _COLUMNS):
                 right = others[left : left + _COLUMNS]
-                self._propose(upper, right, units @ unit_rows(self._vectors[right]).T, once=False)
+                self._propose(upper, right, units, unit_rows(self._vectors[right]), once=False)
 
     def distinct(self) -> Neighbours:
         """The pairs, every one once."""
@@ -91,12 +95,16 @@ class Proposals:
         new[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
         return Neighbours(a[new], b[new], similarity[new])
 
-    def _propose(self, rows: Ints, others: Ints, tile: npt.NDArray[np.float32], once: bool) -> None:
-        i, j = np.divmod(np.flatnonzero(tile >= self._least), tile.shape[1])
-        a, b = rows[i], others[j]
-        if once:
-            a, b = a[a < b], b[a < b]
-        pairs = self._verified(np.minimum(a, b), np.maximum(a, b))
+    def _propose(self, rows: Ints, others: Ints, left: Units, right: Units, once: bool) -> None:
+        if self._backend == "cpu":
+            pairs = self._decided(rows, others, _alike(left, right, self._least), once)
+        else:
+            pairs = self._decided(rows, others, rapids.alike(left, right, self._least), once)
+            compare_once(
+                "pairs of embeddings",
+                np.stack(pairs[:2]),
+                lambda: np.stack(self._decided(rows, others, _alike(left, right, self._least), once)[:2]),
+            )
         self._found.append(pairs)
         self._count += len(pairs.a)
         if self._count <= self._most:
@@ -108,12 +116,25 @@ class Proposals:
             hint = "raise the floor, or remove exact and perceptual duplicates first"
             raise D4AError(f"more than {self._most:,} pairs among {n:,} vectors have a cosine >= {floor:g}", hint=hint)
 
+    def _decided(self, rows: Ints, others: Ints, proposed: tuple[Ints, Ints], once: bool) -> Neighbours:
+        a, b = rows[proposed[0]], others[proposed[1]]
+        if once:
+            a, b = a[a < b], b[a < b]
+        return self._verified(np.minimum(a, b), np.maximum(a, b))
+
     def _verified(self, a: Ints, b: Ints) -> Neighbours:
         vectors = self._vectors
         parts = [cosines(vectors[a[i : i + _VERIFY]], vectors[b[i : i + _VERIFY]]) for i in range(0, len(a), _VERIFY)]
         similarity = np.concatenate(parts) if parts else np.zeros(0)
         keep = similarity >= self._floor
         return Neighbours(a[keep], b[keep], similarity[keep])
+
+
+def _alike(left: Units, right: Units, least: np.float32) -> tuple[Ints, Ints]:
+    """Rows i of `left` and j of `right` whose product is `least` or more, by i and j; twin of backends/rapids.py."""
+    tile = left @ right.T
+    i, j = np.divmod(np.flatnonzero(tile >= least), tile.shape[1])
+    return i, j
 
 
 def unit_rows(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

@@ -13,10 +13,12 @@ import pyarrow as pa
 import pytest
 from card_recorder import Call, recording
 from d4a.curator.backends import device, rapids
+from d4a.curator.columns import fixed_column
 from d4a.curator.dedup import bands, clusters, neighbours
+from d4a.curator.dedup.embeddings import EmbeddingDedup, EmbeddingOptions
 from d4a.curator.errors import MachineError
 from d4a.curator.plan import PlannedStage
-from d4a.curator.stage import Dedup, Machine
+from d4a.curator.stage import Dedup, Machine, Workspace
 from d4a.curator.summary import _show_place
 from d4a.modalities.text.minhash import Permutations, minhash, nemo_permutations, own_permutations
 from d4a.modalities.text.on_card import minhash_by, who_hashes
@@ -216,3 +218,45 @@ def test_homes_and_visits_are_those_of_the_cpu(calls: list[Call], monkeypatch: p
         assert len(looked.row) > 500
     assert len(rapids.Centroids(found, clusters._inverse_distances(found)).visits(grid[:0], reach, 3).home) == 0
     assert max(call.args[0][1][0] for call in calls if call.name == "cupy.asarray") == 64
+
+
+class Embedded:
+    """Embeddings that reached a Dedup."""
+
+    settled = 0
+
+    def __init__(self, data: np.ndarray, workspace: Workspace) -> None:
+        self.data, self.size, self.workspace = data, len(data), workspace
+
+    def chunks(self, name: str) -> Iterator[tuple[np.ndarray, pa.Array]]:
+        yield np.arange(self.size), fixed_column(self.data)
+
+
+class Embedding(EmbeddingDedup):
+    name, what = "some.embedding", "A vector"
+    width = 16
+    sketch = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("options", [{"search": "exact"}, {"search": "clusters"}, {"search": "clusters", "visits": 0}])
+def test_a_pair_search_is_the_same_on_a_card(options: dict[str, object], calls: list[Call], tmp_path: Path) -> None:
+    data = vectors(2000, 16, 3)
+    stage = Embedding(EmbeddingOptions(threshold=0.9, pairs_from=0.85, **options))
+    cpu, card = (stage.pairs(Embedded(data, Workspace(tmp_path, 1 << 30, who))) for who in ("cpu", "rapids"))  # type: ignore[arg-type]
+    assert cpu.a.tolist() == card.a.tolist() and cpu.b.tolist() == card.b.tolist() and len(cpu.a) > 2000
+    assert cpu.similarity.tolist() == card.similarity.tolist() and cpu.notes == card.notes
+    assert {"cupy.asarray", "cupy.nonzero"} <= {call.name for call in calls}
+
+
+def test_a_card_that_rounds_to_fewer_bits_is_noticed(calls: list[Call], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As tensor cores do when they are told to. TF32 would not even matter here: its 11 bits hold most of the grid."""
+    data, right = vectors(1000, 64, 2), rapids.Centroids._products
+    found = clusters.centroids(data, 20, 5, 0)
+
+    def rounded(self: rapids.Centroids, rows: np.ndarray) -> Iterator[tuple[int, object]]:
+        self._found = self._found // 16 * 16  # type: ignore[attr-defined]
+        yield from right(self, rows)
+
+    monkeypatch.setattr(rapids.Centroids, "_products", rounded)
+    with pytest.raises(MachineError, match="other homes and visits than the CPU"):
+        clusters.assign(data, found, 0.8, None, "rapids")
