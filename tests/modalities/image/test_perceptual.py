@@ -24,6 +24,7 @@ class Reached:
     """The records that reached a dedup, as Decide shows them."""
 
     own: dict[str, pa.Array]
+    settled = 0
 
     @property
     def size(self):

@@ -15,6 +15,8 @@ from d4a.modalities.text.exact import ExactText, ExactTextOptions
 class Records:
     """What a Dedup sees of the records that reached it."""
 
+    settled = 0
+
     def __init__(self, stage: ExactText, texts: list[str], batch: int = 7) -> None:
         self.size = len(texts)
         column = pa.array(texts, pa.large_string())
