@@ -28,15 +28,15 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
     "xz": lambda data: lzma.compress(data, preset=1),
 }
 _PEAK = """
-import resource, sys
+import sys
 from pathlib import Path
 sys.path[:0] = {path!r}
-from text_files import rows
+from text_files import peak_kb, rows
 for small in sorted(Path({small!r}).iterdir()):
     rows(small)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_kb()
 found = rows(Path({large!r}))
-print([(row["reason"], row["line"]) for row in found], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print([(row["reason"], row["line"]) for row in found], peak_kb() - before)
 """
 
 

@@ -353,10 +353,10 @@ def test_how_a_file_is_packed_is_seen_in_its_bytes_and_one_member_may_hold_all(t
 
 
 _BOMB = """
-import resource, sys
-from text_files import Path, rows
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print([(row["reason"], row["line"]) for row in rows(Path(sys.argv[1]))], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+import sys
+from text_files import Path, peak_kb, rows
+before = peak_kb()
+print([(row["reason"], row["line"]) for row in rows(Path(sys.argv[1]))], peak_kb() - before)
 """
 
 
