@@ -225,7 +225,7 @@ def make_plan(recipe: Recipe, recipe_digest: str, machine: Machine, out: Path, l
         listing = list_sources(flow, kind, Path(out).absolute())
         flows.append(FlowPlan(name, flow, rounds, tuple(partition(listing, flow, kind)), dict(sorted(listing.skipped.items()))))
         for planned in (stage for one in rounds for stage in one.stages):
-            find_earlier(flows[-1], planned)
+            find_earlier(flows[-1], planned, out)
     return Plan(recipe, recipe_digest, machine, tuple(flows), limit)
 
 

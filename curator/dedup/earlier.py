@@ -7,6 +7,7 @@ all sketches in one growing index would be faster to open, and one more thing th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,8 +55,21 @@ class Earlier:
         start, nothing = (pa.scalar(text, pa.large_string()) for text in (f"{self.dataset_id[:ID_DIGITS]}:", ""))
         return pc.binary_join_element_wise(start, keys, nothing)
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Raises D4AError where a file of the dataset is missing or damaged."""
+        try:
+            yield
+        except (OSError, KeyError, ValueError) as error:  # Arrow's errors are these too
+            what = f"the earlier dataset cannot be read: {str(error) or type(error).__name__}"
+            raise D4AError(what, str(self._root), "`d4a verify` says what is wrong with it") from error
+
     def column(self, name: str) -> pa.ChunkedArray:
         """A value of the stage, or `digest`."""
+        with self._reading():
+            return self._column(name)
+
+    def _column(self, name: str) -> pa.ChunkedArray:
         if name == "digest":
             return pa.chunked_array([pa.array([bytes.fromhex(one) for one in self._placed("digest")], pa.binary(16))])
         full = f"{self._label}.{name}"
@@ -68,7 +82,7 @@ class Earlier:
         """A sketch of the stage, some records at a time."""
         first = 0
         for path in self._files("sketches"):
-            with pq.ParquetFile(path) as file:
+            with self._reading(), pq.ParquetFile(path) as file:
                 for group in range(file.num_row_groups):
                     column = file.read_row_group(group, [f"{self._label}.{name}"]).column(0).combine_chunks()
                     yield np.arange(first, first + len(column), dtype=np.int64), column
@@ -76,6 +90,10 @@ class Earlier:
 
     def payload(self, indices: Ints) -> pa.Array:
         """Payload of records, in the order asked for; read from the shards."""
+        with self._reading():
+            return self._payload(indices)
+
+    def _payload(self, indices: Ints) -> pa.Array:
         shards, keys = (self._ledger.column(name).take(pa.array(indices)).to_pylist() for name in ("shard", "sample_key"))
         found: list[Any] = [None] * len(indices)
         for shard in sorted(set(shards)):
@@ -96,10 +114,8 @@ class Earlier:
     @cached_property
     def _ledger(self) -> pa.Table:
         columns = ["id", "key", "verdict", "shard", "sample_key"]
-        try:
+        with self._reading():
             table = pa.concat_tables(pq.read_table(path, columns=columns) for path in self._files("ledger"))
-        except (OSError, pa.ArrowInvalid) as error:
-            raise D4AError(f"the ledger of the earlier dataset cannot be read: {error}", str(self._root)) from error
         return table.filter(pc.equal(table.column("verdict"), "kept"))
 
     def _placed(self, name: str) -> list[Any]:
@@ -127,10 +143,12 @@ def _label_of(dataset: Dataset, root: Path, flow: str, planned: PlannedStage) ->
     raise UsageError(f"{planned.label} cannot search the dataset in `against`: it has no sketches made in the same way", str(root), hint)
 
 
-def find_earlier(flow: FlowPlan, planned: PlannedStage) -> list[Earlier]:
-    """The datasets that a stage's option `against` names. Raises UsageError."""
-    paths = getattr(planned.make().options, "against", ())
-    return [Earlier(Path(path), flow.name, flow.modality, planned) for path in paths]
+def find_earlier(flow: FlowPlan, planned: PlannedStage, out: Path | None = None) -> list[Earlier]:
+    """The datasets that a stage's option `against` names. Raises UsageError, also where one of them is the folder `out`."""
+    paths = [Path(path) for path in getattr(planned.make().options, "against", ())]
+    if out is not None and out.absolute().resolve() in (path.absolute().resolve() for path in paths):
+        raise UsageError(f"{planned.label}: the dataset in `against` is the output itself", str(out), "give the output another folder")
+    return [Earlier(path, flow.name, flow.modality, planned) for path in paths]
 
 
 def earlier_ids(flow: FlowPlan, planned: PlannedStage) -> list[str]:

@@ -74,6 +74,18 @@ def test_other_sketches_and_no_dataset_are_refused_before_anything_is_read(tmp_p
     said = curate(tmp_path, d4a, "new", NEW, FUZZY, f', against: ["{tmp_path}/nowhere"]', code=2)
     assert "no such dataset" in said
     assert not (tmp_path / "new" / "dataset.json").exists()
+    said = curate(tmp_path, d4a, "old", OLD, FUZZY, f', ngram: 4, against: ["{tmp_path}/old"]', code=2)
+    assert "is the output itself" in said
+
+
+@pytest.mark.parametrize("lost", ["sketches", "ledger", "text"])
+def test_an_earlier_dataset_that_lacks_a_part_is_one_line(tmp_path: Path, d4a: Any, lost: str) -> None:
+    curate(tmp_path, d4a, "old", OLD, FUZZY)
+    for path in (tmp_path / "old" / lost).rglob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:100])
+    said = curate(tmp_path, d4a, "new", NEW, FUZZY, f', against: ["{tmp_path}/old"]', code=1)
+    assert str(tmp_path / "old") in said and "earlier dataset" in said
+    assert not (tmp_path / "new" / "dataset.json").exists()
 
 
 def test_another_earlier_dataset_is_searched_anew(tmp_path: Path, d4a: Any) -> None:
