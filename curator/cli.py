@@ -24,7 +24,7 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: text.language.min_score=0.8; repeatable.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write here instead of the recipe's output.path.")]
-Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where neural stages run.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where neural stages are computed, and hashes that a card can make.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take only the first N records of every flow.")]
 
