@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .cuts import longest, search_spans, write_spans
-from .dedup.earlier import Joined, earlier_ids, find_earlier
+from .dedup.earlier import Joined
 from .dedup.keepers import choose_keepers
 from .dedup.preference import named_values
 from .evidence import Evidence, View
@@ -102,8 +102,10 @@ class Verdicts:
 
 def decide_key(evidence: Evidence, round_index: int, before: str) -> str:
     """Digest of all evidence of the round, the round before, and the judging options."""
-    stages = [[s.fingerprint(), s.mode, s.options, earlier_ids(evidence.flow, s)] for s in evidence.flow.rounds[round_index].stages]
-    return digest("decide", code_key(), evidence.flow.name, before, evidence.identity(round_index), stages, evidence.limit)
+    flow = evidence.flow
+    planned = flow.rounds[round_index].stages
+    stages = [[s.fingerprint(), s.mode, s.options, [one.dataset_id for one in flow.earlier(s)]] for s in planned]
+    return digest("decide", code_key(), flow.name, before, evidence.identity(round_index), stages, evidence.limit)
 
 
 def decide_round(store: Store, evidence: Evidence, round_index: int, key: str, before: str, fence: Callable[[], None]) -> dict[str, Any]:
@@ -170,7 +172,7 @@ def _decide_stage(
     if planned.mode == "judge" and isinstance(stage, Judging):
         _judge(evidence, round_index, planned.label, stage, alive, verdicts, result)
     elif planned.mode != "annotate" and isinstance(stage, Dedup):
-        entered = Joined(find_earlier(evidence.flow, planned), View(evidence, round_index, planned.label, alive))
+        entered = Joined(evidence.flow.earlier(planned), View(evidence, round_index, planned.label, alive))
         pairs = _search(store, evidence, round_index, planned, stage, entered, fence)
         _keep(stage, entered, pairs, planned, verdicts, result)
     elif isinstance(stage, Cut):

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from .dedup.earlier import find_earlier
+from .dedup.earlier import Earlier
 from .dedup.preference import lacking
 from .errors import D4AError, UsageError
 from .modality import Entry, Modality
@@ -94,6 +94,13 @@ class FlowPlan:
     def modality(self) -> Modality:
         """What this flow's data means."""
         return modality(self.name)
+
+    def earlier(self, planned: PlannedStage, out: Path | None = None) -> list[Earlier]:
+        """The datasets that a stage's option `against` names. Raises UsageError, also where one of them is the folder `out`."""
+        paths = [Path(path) for path in getattr(planned.make().options, "against", ())]
+        if out is not None and out.absolute().resolve() in (path.absolute().resolve() for path in paths):
+            raise UsageError(f"{planned.label}: the dataset in `against` is the output itself", str(out), "give the output another folder")
+        return [Earlier(path, self.name, self.modality, planned.label, planned.sketch_digest()) for path in paths]
 
     def scan_key(self, round_index: int, part: Partition) -> str:
         """Key of the evidence of a partition in a round; thresholds are not in it, what was cut out of its records is."""
@@ -225,7 +232,7 @@ def make_plan(recipe: Recipe, recipe_digest: str, machine: Machine, out: Path, l
         listing = list_sources(flow, kind, Path(out).absolute())
         flows.append(FlowPlan(name, flow, rounds, tuple(partition(listing, flow, kind)), dict(sorted(listing.skipped.items()))))
         for planned in (stage for one in rounds for stage in one.stages):
-            find_earlier(flows[-1], planned, out)
+            flows[-1].earlier(planned, out)
     return Plan(recipe, recipe_digest, machine, tuple(flows), limit)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +20,7 @@ import pyarrow.parquet as pq
 from ..errors import D4AError, UsageError
 from ..modality import Modality
 from ..shards.manifest import Dataset, read
-from ..stage import Ints, Workspace
-
-if TYPE_CHECKING:
-    from ..evidence import View
-    from ..plan import FlowPlan, PlannedStage
+from ..stage import Entered, Ints, Workspace
 
 ID_DIGITS = 16  # of a dataset_id in the name of a twin
 
@@ -32,11 +28,14 @@ ID_DIGITS = 16  # of a dataset_id in the name of a twin
 class Earlier:
     """The kept records of one flow of an earlier dataset, with what one stage measured."""
 
-    def __init__(self, root: Path, flow: str, kind: Modality, planned: PlannedStage) -> None:
-        """Raises UsageError where there is no such dataset, or its sketches were made in another way."""
+    def __init__(self, root: Path, flow: str, kind: Modality, label: str, sketches: str) -> None:
+        """A stage's label, and digest of what decides its sketches.
+
+        Raises UsageError where there is no such dataset, or its sketches were made in another way.
+        """
         self._root, self._flow, self._kind = root, flow, kind
         self._dataset = read(root)
-        self._label = _label_of(self._dataset, root, flow, planned)
+        self._label = _label_of(self._dataset, root, flow, label, sketches)
 
     @property
     def dataset_id(self) -> str:
@@ -131,35 +130,31 @@ def _read(file: Any, offset: int, size: int) -> bytes:
     return bytes(file.read(size))
 
 
-def _label_of(dataset: Dataset, root: Path, flow: str, planned: PlannedStage) -> str:
-    wanted = planned.sketch_digest()
-    made = {label: found for label, found in dataset.sketches.get(flow, {}).items() if found == wanted}
-    if planned.label in made or made:
-        return planned.label if planned.label in made else min(made)
+def _label_of(dataset: Dataset, root: Path, flow: str, label: str, sketches: str) -> str:
+    """What the dataset calls the stage."""
+    made = sorted(name for name, found in dataset.sketches.get(flow, {}).items() if found == sketches)
+    if made:
+        return label if label in made else made[0]
     others = sorted(dataset.sketches.get(flow, {}))
     hint = (
         f"it has sketches of {', '.join(others)}, with other measuring options or versions" if others else "it has no sketches of this flow"
     )
-    raise UsageError(f"{planned.label} cannot search the dataset in `against`: it has no sketches made in the same way", str(root), hint)
+    raise UsageError(f"{label} cannot search the dataset in `against`: it has no sketches made in the same way", str(root), hint)
 
 
-def find_earlier(flow: FlowPlan, planned: PlannedStage, out: Path | None = None) -> list[Earlier]:
-    """The datasets that a stage's option `against` names. Raises UsageError, also where one of them is the folder `out`."""
-    paths = [Path(path) for path in getattr(planned.make().options, "against", ())]
-    if out is not None and out.absolute().resolve() in (path.absolute().resolve() for path in paths):
-        raise UsageError(f"{planned.label}: the dataset in `against` is the output itself", str(out), "give the output another folder")
-    return [Earlier(path, flow.name, flow.modality, planned) for path in paths]
+class Own(Entered, Protocol):
+    """The records that reached a Dedup in this run; `indices` are their places in the flow."""
 
-
-def earlier_ids(flow: FlowPlan, planned: PlannedStage) -> list[str]:
-    """Their dataset_ids."""
-    return [one.dataset_id for one in find_earlier(flow, planned)]
+    @property
+    def indices(self) -> Ints:
+        """(n,) int64, ascending."""
+        ...
 
 
 class Joined:
     """Records of earlier datasets, and behind them those that reached a Dedup: `stage.Entered`."""
 
-    def __init__(self, earlier: list[Earlier], own: View) -> None:
+    def __init__(self, earlier: list[Earlier], own: Own) -> None:
         self._earlier, self.own = earlier, own
         self._starts = np.cumsum([0, *(one.size for one in earlier)])
 
