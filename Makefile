@@ -7,7 +7,7 @@ EXTRAS := text,text-embed,image,standin,detect,load,dev
 export YOLO_AUTOINSTALL = False
 export YOLO_OFFLINE = 1
 
-.PHONY: setup test check bench bench-peers gpu-check gpu-contract demo schema clean help
+.PHONY: setup test check bench bench-peers bench-scale gpu-check gpu-contract demo schema clean help
 
 help:
 	@echo "make demo    set up in steps, curate what is on this machine, look at the result (out/demo)"
@@ -15,6 +15,7 @@ help:
 	@echo "make check   ruff and mypy"
 	@echo "make bench   measure speed, as ratios to a plain floor in the same run"
 	@echo "make bench-peers   the text rules beside datatrove and dolma (installs both)"
+	@echo "make bench-scale   duplicates among one and ten million documents"
 	@echo "make gpu-check     on a machine with a card: what it computes beside the CPU, and how fast (installs RAPIDS into .venv-gpu)"
 	@echo "make gpu-contract  without a card: whether RAPIDS has what d4a calls (downloads wheels)"
 	@echo "make setup   .venv with everything; .venv/bin/d4a"
@@ -47,8 +48,14 @@ check: setup
 bench: setup
 	$(BIN)/python tests/bench/bench_curate.py
 	$(BIN)/python tests/bench/bench_text.py
+	$(BIN)/python tests/bench/bench_scan.py
 	$(BIN)/python tests/bench/bench_fuzzy.py
+	$(BIN)/python tests/bench/bench_contained.py
 	$(BIN)/python tests/bench/bench_image.py
+
+# pairs and keepers of one and of ten million documents: a quarter of an hour, 20 GB of disk
+bench-scale: setup
+	$(BIN)/python tests/bench/bench_scale.py
 
 # datatrove and dolma, each in an environment of its own, beside d4a; FILE=some.jsonl, or texts are made up
 bench-peers: setup
