@@ -1,4 +1,4 @@
-"""Texts as text.dedup.fuzzy sees them in the decision, without a run before it."""
+"""Texts as a dedup sees them in the decision, without a run before it: for tests and benches."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ from d4a.modalities.text.fuzzy import FuzzyOptions, FuzzyText
 
 
 class Corpus:
-    """Texts that reached the stage; counts how many were read back."""
+    """Texts that reached a stage, with what it measured; counts how many were read back."""
 
     settled = 0
 
-    def __init__(self, stage: FuzzyText, texts: list[str]) -> None:
-        self.texts = pa.array(texts, pa.large_string())
-        self.size = len(texts)
-        self.columns = stage.sketch(pa.record_batch({"text": self.texts})) | {"payload_bytes": pc.binary_length(self.texts)}
-        self.read = 0
+    def __init__(self, texts: pa.Array, columns: dict[str, pa.Array], memory: int = 1 << 30) -> None:
+        self.texts, self.size, self.read = texts, len(texts), 0
+        self.columns = columns | {"payload_bytes": pc.binary_length(texts)}
+        self.workspace = Workspace(Path(tempfile.gettempdir()), memory)
+
+    @classmethod
+    def of(cls, stage: FuzzyText, texts: list[str]) -> Corpus:
+        column = pa.array(texts, pa.large_string())
+        return cls(column, stage.sketch(pa.record_batch({"text": column})))
 
     def column(self, name: str) -> pa.ChunkedArray:
         return pa.chunked_array([self.columns[name]])
@@ -31,10 +35,6 @@ class Corpus:
     def chunks(self, name: str) -> Iterator[tuple[Ints, pa.Array]]:
         for start in range(0, self.size, 1000):
             yield np.arange(start, min(start + 1000, self.size)), self.columns[name].slice(start, 1000)
-
-    @property
-    def workspace(self) -> Workspace:
-        return Workspace(Path(tempfile.gettempdir()), 1 << 30)
 
     def foreign(self, name: str) -> None:
         return None
@@ -46,7 +46,7 @@ class Corpus:
 
 def find(texts: list[str], **options: object) -> tuple[Pairs, Kept, Corpus]:
     stage = FuzzyText(FuzzyOptions(**options))
-    entered = Corpus(stage, texts)
+    entered = Corpus.of(stage, texts)
     pairs = stage.pairs(entered)
     return pairs, keepers(stage, entered, pairs), entered
 

@@ -272,14 +272,8 @@ def _rarest(mine: Values, need: int, index: Index, probes: Hashes) -> int:
 @part
 def _place(value: np.uint32, values: Values, buckets: Ints) -> int:
     """Where a value stands in the index, -1 where it does not."""
-    low, high = buckets[value >> np.uint32(32 - _BUCKET)], buckets[(value >> np.uint32(32 - _BUCKET)) + 1]
-    end = high
-    while low < high:
-        middle = (low + high) >> 1
-        if values[middle] < value:
-            low = middle + 1
-        else:
-            high = middle
+    low, end = buckets[value >> np.uint32(32 - _BUCKET)], buckets[(value >> np.uint32(32 - _BUCKET)) + 1]
+    low = _not_below(values, low, end, value)
     return low if low < end and values[low] == value else -1
 
 
@@ -303,7 +297,12 @@ def _advance(values: npt.NDArray[np.generic], place: int, value: np.generic) -> 
     while place + step <= values.size and values[place + step - 1] < value:
         place += step
         step <<= 1
-    low, high = place, min(place + step - 1, values.size)
+    return _not_below(values, place, min(place + step - 1, values.size), value)
+
+
+@part
+def _not_below(values: npt.NDArray[np.generic], low: int, high: int, value: np.generic) -> int:
+    """The first of sorted values[low:high] that is at least `value`, by halving; `high` where none is."""
     while low < high:
         middle = (low + high) >> 1
         if values[middle] < value:

@@ -11,54 +11,31 @@ from __future__ import annotations
 
 import argparse
 import resource
-import tempfile
+import sys
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from d4a.curator.dedup.keepers import Kept, choose_keepers
-from d4a.curator.stage import Ints, Pairs, Workspace
+from d4a.curator.stage import Pairs
 from d4a.modalities.text.contained import ContainedOptions, ContainedText
 from d4a.modalities.text.containers import containment
 from d4a.modalities.text.fss import shingle_sets
 from d4a.modalities.text.tokens import tokenise
+from entered_texts import Corpus
 
 MEMORY = 1 << 28
-
-
-class Corpus:
-    """A text column as `curator.stage.Entered` shows it."""
-
-    settled = 0
-    workspace = Workspace(Path(tempfile.gettempdir()), MEMORY)
-
-    def __init__(self, texts: pa.Array, columns: dict[str, pa.Array]) -> None:
-        self.texts, self.size = texts, len(texts)
-        self.columns = {**columns, "payload_bytes": pc.binary_length(texts)}
-
-    def column(self, name: str) -> pa.ChunkedArray:
-        return pa.chunked_array([self.columns[name]])
-
-    def chunks(self, name: str) -> Iterator[tuple[Ints, pa.Array]]:
-        for start in range(0, self.size, 1000):
-            yield np.arange(start, min(start + 1000, self.size)), self.columns[name].slice(start, 1000)
-
-    def foreign(self, name: str) -> None:
-        return None
-
-    def payload(self, indices: Ints) -> pa.Array:
-        return self.texts.take(pa.array(indices))
 
 
 def run(texts: pa.Array, **options: int) -> tuple[Pairs, Kept, list[float]]:
     """Pairs, keepers, and user CPU seconds of the sketches and of the pairs."""
     stage = ContainedText(ContainedOptions(**options))
     ticks = [resource.getrusage(resource.RUSAGE_SELF).ru_utime]
-    entered = Corpus(texts, stage.sketch(pa.record_batch({"text": texts})))
+    entered = Corpus(texts, stage.sketch(pa.record_batch({"text": texts})), MEMORY)
     ticks.append(resource.getrusage(resource.RUSAGE_SELF).ru_utime)
     pairs = stage.pairs(entered)
     ticks.append(resource.getrusage(resource.RUSAGE_SELF).ru_utime)

@@ -13,52 +13,22 @@ from __future__ import annotations
 import argparse
 import resource
 import sys
-import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from d4a.curator.dedup.keepers import Kept, choose_keepers
-from d4a.curator.stage import Ints, Pairs, Workspace
+from d4a.curator.stage import Pairs
 from d4a.modalities.text.fss import jaccard, shingle_sets
 from d4a.modalities.text.fuzzy import FuzzyOptions, FuzzyText
 from d4a.modalities.text.tokens import tokenise
+from entered_texts import Corpus
 from planted_texts import planted
-
-
-class Corpus:
-    """A text column as `curator.stage.Entered` shows it."""
-
-    settled = 0
-
-    def __init__(self, texts: pa.Array, columns: dict[str, pa.Array]) -> None:
-        self.texts = texts
-        self.size = len(texts)
-        self.columns = {**columns, "payload_bytes": pc.binary_length(texts)}
-
-    def column(self, name: str) -> pa.ChunkedArray:
-        return pa.chunked_array([self.columns[name]])
-
-    def chunks(self, name: str) -> Iterator[tuple[Ints, pa.Array]]:
-        for start in range(0, self.size, 1000):
-            yield np.arange(start, min(start + 1000, self.size)), self.columns[name].slice(start, 1000)
-
-    @property
-    def workspace(self) -> Workspace:
-        return Workspace(Path(tempfile.gettempdir()), 1 << 30)
-
-    def foreign(self, name: str) -> None:
-        return None
-
-    def payload(self, indices: Ints) -> pa.Array:
-        return self.texts.take(pa.array(indices))
 
 
 def stored(corpus: Path, truth: Path | None) -> tuple[list[dict], list[dict]]:

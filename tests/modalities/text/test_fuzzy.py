@@ -76,7 +76,7 @@ def test_of_equal_token_lists_one_at_most_is_kept_whatever_the_threshold() -> No
     family = [words(*base[:k], *range(1000 + k, 1030 - k // 10)) for k in range(60, 100, 2)]
     texts = family + [t.upper() for t in family] + [t.title() + "!" for t in family]
     stage = FuzzyText(FuzzyOptions(pairs_from=0.5, max_candidates=1))
-    entered = Corpus(stage, texts)
+    entered = Corpus.of(stage, texts)
     pairs = stage.pairs(entered)
     for threshold in np.arange(0.5, 1.0, 0.05):
         kept = choose_keepers(pairs.a, pairs.b, pairs.similarity, stage.preference(entered), float(threshold))
