@@ -190,12 +190,18 @@ class Embedder:
         with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16"):
             images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).to(torch.float32).div(255)
             mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
-            found = self.forward(images.sub(mean).div(std)).float()
-            unit = torch.nn.functional.normalize(found, dim=-1)
-        if not bool(torch.isfinite(unit).all()):
-            raise D4AError("the embedder gave NaN or infinity", hint="the weights are damaged, or precision bf16 is too coarse for them")
-        array: npt.NDArray[np.float16] = unit.to(torch.float16).cpu().numpy()
-        return array
+            return unit_rows(self.forward(images.sub(mean).div(std)))
+
+
+def unit_rows(found: Any) -> npt.NDArray[np.float16]:
+    """A network's output (n, d), a tensor of any float, in rows of length 1. Raises D4AError where a number is not finite."""
+    import torch
+
+    unit = torch.nn.functional.normalize(found.float(), dim=-1)
+    if not bool(torch.isfinite(unit).all()):
+        raise D4AError("the embedder gave NaN or infinity", hint="the weights are damaged, or precision bf16 is too coarse for them")
+    array: npt.NDArray[np.float16] = unit.to(torch.float16).cpu().numpy()
+    return array
 
 
 @cache

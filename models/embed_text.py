@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..curator.errors import D4AError, MachineError
+from ..curator.errors import MachineError
 from . import weights
+from .embed import unit_rows
 from .weights import Weights
 
 LIBRARIES = ("torch", "sentence_transformers", "transformers", "tokenizers")
@@ -184,12 +185,7 @@ class TextEmbedder:
 
         batch = dict(self.tokenizer.pad(features, padding="max_length", max_length=length, return_tensors="pt").to(self.device))
         with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16"):
-            found = self.forward(batch)["sentence_embedding"].float()
-            unit = torch.nn.functional.normalize(found, dim=-1)
-        if not bool(torch.isfinite(unit).all()):
-            raise D4AError("the embedder gave NaN or infinity", hint="the weights are damaged, or precision bf16 is too coarse for them")
-        array: npt.NDArray[np.float16] = unit.to(torch.float16).cpu().numpy()
-        return array
+            return unit_rows(self.forward(batch)["sentence_embedding"])
 
 
 @cache

@@ -64,5 +64,3 @@ number_at = cast(Any, intrinsic(_number))  # (data, i): data[i:i + 8] as one num
 folded_product = cast(Any, intrinsic(_folded))  # (a, b): the two halves of their product of 128 bits, xor: mixes 16 bytes at once
 letters_at = _compare(lambda b, x: b.icmp_unsigned("<", b.sub(b.or_(x, _all(0x20)), _all(ord("a"))), _all(26)))  # ASCII
 digits_at = _compare(lambda b, x: b.icmp_unsigned("<", b.sub(x, _all(ord("0"))), _all(10)))  # ASCII
-blanks_at = _compare(lambda b, x: b.icmp_unsigned("<=", x, _all(0x20)))  # white space of ASCII, and control characters
-beyond_ascii_at = _compare(lambda b, x: b.icmp_unsigned(">", x, _all(0x7F)))
