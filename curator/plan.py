@@ -62,7 +62,7 @@ class PlannedStage:
     def fingerprint(self) -> list[Any]:
         """What decides the values it measures: the stage's part of a scan key."""
         stage = self.make()
-        libraries = {name: version(name) for name in stage.libraries}
+        libraries = {name: installed(name) for name in stage.libraries}
         found = [self.label, self.use, stage.version, stage.options.of_kind("measure"), libraries, self.facts.numeric, self.facts.files]
         return [*found, self.mode] if self.cutter else found
 
@@ -110,7 +110,7 @@ class FlowPlan:
     def _round_keys(self) -> list[str]:
         """For every round, what all its keys share: formats, versions, and the measuring stages up to it."""
         libraries = {name: _version(name) for name in self.modality.libraries}
-        keys = [digest(EVIDENCE_FORMAT, self.name, version("d4a"), libraries)]
+        keys = [digest(EVIDENCE_FORMAT, self.name, installed("d4a"), libraries)]
         for one in self.rounds:
             keys.append(digest(keys[-1], [stage.fingerprint() for stage in one.stages]))
         return keys[1:]
@@ -176,9 +176,14 @@ class Plan:
 
 
 @cache
+def installed(distribution: str) -> str:
+    """The version of a distribution; its metadata is a file, read once a process. Raises PackageNotFoundError."""
+    return version(distribution)
+
+
 def _version(distribution: str) -> str:
     try:
-        return version(distribution)
+        return installed(distribution)
     except PackageNotFoundError:
         return ""
 
@@ -189,7 +194,7 @@ def _stages(rows: list[dict[str, Any]]) -> tuple[PlannedStage, ...]:
 
 def code_key() -> list[Any]:
     """Versions of what writes bytes beside the stages: part of every key below the scan's, and of what is published."""
-    return [version("d4a"), {name: version(name) for name in LIBRARIES}]
+    return [installed("d4a"), {name: installed(name) for name in LIBRARIES}]
 
 
 def save_plan(store: Store, plan: Plan) -> str:
