@@ -7,7 +7,7 @@ EXTRAS := text,text-embed,image,standin,detect,load,dev
 export YOLO_AUTOINSTALL = False
 export YOLO_OFFLINE = 1
 
-.PHONY: setup test check bench bench-peers bench-scale gpu-check gpu-contract demo schema clean help
+.PHONY: setup test check bench bench-peers bench-scale gpu-check gpu-contract test-ray demo schema clean help
 
 help:
 	@echo "make demo    set up in steps, curate what is on this machine, look at the result (out/demo)"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench-scale   duplicates among one and ten million documents"
 	@echo "make gpu-check     on a machine with a card: what it computes beside the CPU, and how fast (installs RAPIDS into .venv-gpu)"
 	@echo "make gpu-contract  without a card: whether RAPIDS has what d4a calls (downloads wheels)"
+	@echo "make test-ray      engine ray with the real NeMo Curator (installs it into .venv-ray)"
 	@echo "make setup   .venv with everything; .venv/bin/d4a"
 
 $(BIN)/python:
@@ -73,6 +74,12 @@ gpu-check: $(BIN)/python
 gpu-contract: setup
 	$(BIN)/python -m pip download --quiet --no-deps -d $(VENV)/wheels 'cudf-cu13==26.10.*' 'pylibcudf-cu13==26.10.*' 'cupy-cuda13x>=14.0.1,!=14.1.0'
 	$(BIN)/python -m pytest tests/curator/backends/test_rapids_contract.py
+
+# engine ray: NeMo Curator and Ray, 7 GB, in an environment of their own
+test-ray: $(BIN)/python
+	@test -d .venv-ray || $(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[text,nemo]' pytest webdataset
+	.venv-ray/bin/python -m pytest tests/ray
 
 schema: setup
 	$(BIN)/python -m d4a.curator.schema > configs/recipe.schema.json
