@@ -124,7 +124,8 @@ def test_a_cluster_that_is_named_is_joined_and_stays(tmp_path: Path, local: tupl
 def test_without_nemo_curator_one_line_says_what_to_install(tmp_path: Path, local: tuple[Path, Path]) -> None:
     (tmp_path / "hidden" / "sitecustomize.py").parent.mkdir()
     (tmp_path / "hidden" / "sitecustomize.py").write_text(
-        "import importlib.util as u\nreal = u.find_spec\nu.find_spec = lambda name, *rest: None if name == 'nemo_curator' else real(name, *rest)\n"
+        "import importlib.util as u\nreal = u.find_spec\n"
+        "u.find_spec = lambda name, *rest: None if name == 'nemo_curator' else real(name, *rest)\n"
     )
     said = finish(curate(local[0], tmp_path / "out", "--engine", "ray", PYTHONPATH=str(tmp_path / "hidden")), code=3)
     assert "engine ray needs NeMo Curator" in said and "d4a[nemo]" in said and "Traceback" not in said
