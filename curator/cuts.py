@@ -1,4 +1,4 @@
-"""What Cuts decide, from the search to the batches of the next round: found once, committed with the verdicts, joined to the records.
+"""What Cuts decide, from the search to the batches of the next round: committed with the verdicts, joined to the records.
 
 Spans belong to records, so evidence of what was cut is kept by partition under their digest: other spans are other evidence.
 """
@@ -15,32 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .evidence import Evidence, View
-from .plan import FlowPlan, PlannedStage, code_key
+from .plan import FlowPlan, PlannedStage
 from .scan import SPANS
+from .searches import found_once
 from .stage import Cut, Ints, Spans
-from .store import Folder, Store, checked, committed, data_file, digest
-
-_COLUMNS = ("record", "start", "end", "twin")
+from .store import Folder, Store, checked, committed, data_file
 
 
 def search_spans(store: Store, view: View, planned: PlannedStage, stage: Cut, fence: Callable[[], None]) -> Spans:
     """What a Cut takes out of the records of a view; records and twins are those of the flow."""
-    evidence, round_index = view.evidence, view.round_index
-    entering = hashlib.sha256(np.ascontiguousarray(view.indices).data).hexdigest()
-    asked = stage.options.of_kind("search")
-    key = digest("cut", planned.fingerprint(), asked, code_key(), evidence.identity(round_index), entering)
-    folder = store.unit("match", evidence.flow.name, key)
-    manifest = committed(folder)
-    if manifest is None:
-        found = stage.spans(view)
-        with Folder(folder, fence) as unit:
-            columns = {name: getattr(found, name) for name in _COLUMNS}
-            pq.write_table(pa.table(columns), unit.file("spans", ".parquet"), compression="zstd")
-            unit.manifest = {"notes": found.notes}
-    else:
-        table = pq.read_table(checked(data_file(folder, manifest, "spans")))
-        record, start, end, twin = (table.column(name).to_numpy() for name in _COLUMNS)
-        found = Spans(record, start, end, twin, manifest["notes"])
+    found = found_once(store, view, planned, stage.options.of_kind("search"), Spans, lambda: stage.spans(view), fence)
     return Spans(view.indices[found.record], found.start, found.end, view.indices[found.twin], found.notes)
 
 
@@ -53,7 +37,7 @@ def longest(spans: Spans) -> tuple[Ints, Ints]:
 
 def write_spans(unit: Folder, evidence: Evidence, spans: Spans) -> list[str]:
     """Put spans into the unit of a decision; returns the digest of each partition's, "" where it has none."""
-    table = pa.table({name: getattr(spans, name) for name in _COLUMNS[:3]})
+    table = pa.table({name: getattr(spans, name) for name in ("record", "start", "end")})
     pq.write_table(table, unit.file("spans", ".parquet"), compression="zstd")
     found = []
     for first, behind in zip(evidence.starts[:-1], evidence.starts[1:], strict=True):

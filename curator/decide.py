@@ -1,7 +1,7 @@
 """DECIDE: over evidence only. Thresholds, twins, keepers; one verdict for every record.
 
 One unit is one round of one flow. Its result is a table with one row for every record of the flow, in input
-order; the next round starts from it. Pair searches are committed apart, under a key without thresholds, so
+order; the next round starts from it. Searches are committed apart, under a key without thresholds (searches.py), so
 that a changed threshold does not search again.
 """
 
@@ -23,6 +23,7 @@ from .dedup.keepers import choose_keepers
 from .dedup.preference import named_values
 from .evidence import Evidence, View
 from .plan import FlowPlan, PlannedStage, code_key
+from .searches import found_once
 from .stage import Bools, Cut, Cutter, Dedup, Ints, Judging, Pairs, Spans, Stage
 from .store import Folder, Store, checked, committed, data_file, digest
 
@@ -169,14 +170,16 @@ def _decide_stage(
     stage = planned.make()
     counted = reached if isinstance(stage, Cutter) else alive  # what it refuses is what it cut most of
     result = {**refused, "notes": _totals(evidence, round_index, planned.label, stage, counted)}
+    view = View(evidence, round_index, planned.label, alive)
     if planned.mode == "judge" and isinstance(stage, Judging):
         _judge(evidence, round_index, planned.label, stage, alive, verdicts, result)
     elif planned.mode != "annotate" and isinstance(stage, Dedup):
-        entered = Joined(evidence.flow.earlier(planned), View(evidence, round_index, planned.label, alive))
-        pairs = _search(store, evidence, round_index, planned, stage, entered, fence)
+        entered = Joined(evidence.flow.earlier(planned), view)
+        asked = [stage.search_key(), _ranking(stage, entered), entered.dataset_ids]
+        pairs = found_once(store, view, planned, asked, Pairs, lambda: stage.pairs(entered), fence)
         _keep(stage, entered, pairs, planned, verdicts, result)
     elif isinstance(stage, Cut):
-        spans = search_spans(store, View(evidence, round_index, planned.label, alive), planned, stage, fence)
+        spans = search_spans(store, view, planned, stage, fence)
         _note_spans(evidence, planned, spans, verdicts, result)
     result["kept"] = int(verdicts.kept.sum())
     return result
@@ -217,27 +220,6 @@ def _judge(
 
 def _add(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
     return {name: one.get(name, 0) + other.get(name, 0) for name in sorted({*one, *other})}
-
-
-def _search(
-    store: Store, evidence: Evidence, round_index: int, planned: PlannedStage, stage: Dedup, entered: Joined, fence: Callable[[], None]
-) -> Pairs:
-    """The verified pairs of a Dedup: found once for the same evidence, entering records, earlier datasets and search options."""
-    entering = hashlib.sha256(np.ascontiguousarray(entered.own.indices).data).hexdigest()
-    search = [stage.search_key(), _ranking(stage, entered), entered.dataset_ids]
-    key = digest("match", planned.fingerprint(), search, code_key(), evidence.identity(round_index), entering)
-    folder = store.unit("match", evidence.flow.name, key)
-    manifest = committed(folder)
-    if manifest is None:
-        pairs = stage.pairs(entered)
-        with Folder(folder, fence) as unit:
-            columns = {"a": pairs.a, "b": pairs.b, "similarity": pairs.similarity}
-            pq.write_table(pa.table(columns), unit.file("pairs", ".parquet"), compression="zstd")
-            unit.manifest = {"notes": pairs.notes}
-        return pairs
-    table = pq.read_table(checked(data_file(folder, manifest, "pairs")))
-    a, b, similarity = (table.column(name).to_numpy() for name in ("a", "b", "similarity"))
-    return Pairs(a, b, similarity, manifest["notes"])
 
 
 def _ranking(stage: Dedup, entered: Joined) -> str:

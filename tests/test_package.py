@@ -32,6 +32,7 @@ FLOORS = [
         "outcome",
         "forecast",
         "cuts",
+        "searches",
     },
     {"plan", "sources", "doctor", "catalog", "load", "overrides", "recipe_stages", "complaints"},
     {"stage", "options", "modality", "registry", "store", "shards", "dedup", "positions", "wording"},
