@@ -292,10 +292,11 @@ def _machine(recipe: Any, device: Literal["auto", "cpu", "cuda"]) -> Any:
     from .registry import stage_class
     from .stage import Machine
 
-    models = [spec.label for flow in recipe.flows().values() for spec in flow.stages if stage_class(spec.use).cost == "model"]
-    if models or device == "cuda":
-        return machine(device)
-    return Machine(why="the recipe has no neural stage")  # probing would import torch: three seconds
+    kinds = [stage_class(spec.use) for flow in recipe.flows().values() for spec in flow.stages]
+    neural = any(kind.cost == "model" for kind in kinds)
+    if neural or device == "cuda" or any(kind.on_card for kind in kinds):
+        return machine(device, neural)
+    return Machine(why="no stage of the recipe uses a card")
 
 
 def _shipped(name: str) -> Path:

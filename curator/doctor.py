@@ -1,7 +1,7 @@
 """What this machine can do: the device and precision of neural stages, and the rows of `d4a doctor`.
 
-A card counts only when it answers (a device count), never because a library imports: CUDA builds import fine without a
-driver. Nothing heavy is imported until a function asks for it, so commands that need no device do not pay for torch.
+A card counts only when it answers the driver (a device count), never because a library imports: CUDA builds import fine
+without one. Nothing heavy is imported until a function asks for it, so commands that need no device do not pay for torch.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from .backends import driver
+from .backends.device import Library, choose
 from .errors import MachineError
 from .stage import Machine
 
 Status = Literal["ok", "missing", "warn"]
 _GIB = 2**30
 _LIBRARIES = ("numpy", "numba", "pyarrow", "pillow", "pydantic", "orjson")
+_ON_CARD: dict[str, Library] = {"MinHash": "cudf", "Fast Similarity Sketches": "numba_cuda", "pairs of embeddings": "cupy"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Report:
 
 def probe() -> Report:
     """Look at everything; imports torch and CuPy where they are installed, and takes seconds."""
-    machine = _machine("auto")
+    found = machine("auto")
     rows = [
         Row("python", "ok", f"{platform.python_version()} at {sys.executable} on {platform.system()} {platform.machine()}"),
         Row("d4a", "ok", f"{_version('d4a')} at {Path(__file__).parents[1]}"),
@@ -57,44 +60,44 @@ def probe() -> Report:
         _memory(),
         _disk(),
         _torch(),
-        Row("device", "ok", f"{machine.device}, {machine.precision}: {machine.why}"),
-        _rapids(),
+        Row("device", "ok", f"{found.device}, {found.precision}: {found.why}"),
+        _card(),
         *_extras(),
         _numba_cache(),
     ]
-    return Report(tuple(rows), machine)
+    return Report(tuple(rows), found)
 
 
 # -------------------------------------------------------------------------------------------------- devices
 
 
-def machine(device: Literal["auto", "cpu", "cuda"] = "auto") -> Machine:
-    """Device and precision for neural stages. Raises MachineError for `cuda` where no card answers."""
+def machine(device: Literal["auto", "cpu", "cuda"] = "auto", neural: bool = True) -> Machine:
+    """Device, and precision for neural stages. Raises MachineError for `cuda` where no card answers.
+
+    neural  False where no stage is: the driver alone is asked, for torch takes three seconds to import
+    """
     if device not in ("auto", "cpu", "cuda"):
         raise MachineError(f"unknown device {device!r}", hint="use auto, cpu or cuda")
-    return _machine(device)
-
-
-def _machine(device: str) -> Machine:
-    if device == "cpu":
-        return _cpu("asked for")
-    count, why = cuda_devices()
-    if count:
-        return _cuda(count, why)
-    if device == "cuda":
+    count, why = (0, "asked for") if device == "cpu" else cuda_devices() if neural else driver.cards()
+    if device == "cuda" and not count:
         raise MachineError(f"no CUDA device answers: {why}", hint="use --device cpu or --device auto; `d4a doctor` shows what was probed")
-    return _cpu(why)
+    if not neural:
+        return Machine("cuda" if count else "cpu", why=why)
+    return _cuda(count, why) if count else _cpu(why)
 
 
 def cuda_devices() -> tuple[int, str]:
-    """(number of CUDA devices that answer, one line on who was asked): torch first, then CuPy."""
-    asked = []
-    for name, count in (("torch", _torch_devices), ("cupy", _cupy_devices)):
+    """(number of CUDA devices that answer, one line on who was asked): the driver, and where it counts some, torch, then CuPy."""
+    count, why = driver.cards()
+    if not count:
+        return 0, why
+    asked = [why]
+    for name, ask in (("torch", _torch_devices), ("cupy", _cupy_devices)):
         if find_spec(name) is None:
             asked.append(f"{name} is not installed")
             continue
         try:
-            found = count()
+            found = ask()
         except Exception as error:  # a driver may fail in any way; what counts is that no device answered
             asked.append(f"{name}: {_first_line(error)}")
             continue
@@ -209,15 +212,14 @@ def _torch() -> Row:
     return Row("torch", "ok", f"{torch.__version__}, {build}, instruction set {torch.backends.cpu.get_cpu_capability()}")
 
 
-def _rapids() -> Row:
-    lacking = ", ".join(name for name in ("cudf", "cupy") if not find_spec(name))
-    if lacking:
-        return Row("rapids", "missing", f"{lacking} not installed: text runs on the CPU")
-    try:
-        count = _cupy_devices()
-    except Exception as error:  # RAPIDS imports without a driver and fails at the first call
-        return Row("rapids", "warn", f"installed, but no device answers: {_first_line(error)}")
-    return Row("rapids", "ok" if count else "warn", f"installed; CuPy counts {count} devices")
+def _card() -> Row:
+    """Who would compute what CPU and card compute alike."""
+    count, why = driver.cards()
+    if not count:
+        return Row("card", "missing", f"{why}: sketches and pair searches run on the CPU")
+    chosen = {what: choose("cuda", library) for what, library in _ON_CARD.items()}
+    text = "; ".join(f"{what} on the {'card' if who.backend == 'rapids' else 'CPU'}, {who.why}" for what, who in chosen.items())
+    return Row("card", "ok" if all(who.backend == "rapids" for who in chosen.values()) else "warn", text)
 
 
 def extras() -> dict[str, list[str]]:

@@ -151,6 +151,7 @@ class Stage(ABC):
     name       dotted noun, as in the recipe
     version    raised whenever values, verdicts or pairs change for the same input and options
     cost       "model" for neural networks: after a Filter or a Dedup such a stage starts a new round
+    on_card    a card may compute its values, bit for bit the same: without a neural stage the machine is asked for a card all the same
     needs      batch columns it reads: of the reader, or offered by a Transform before it in the round
     values     columns it measures
     libraries  distributions whose version decides values; part of the scan's key
@@ -159,6 +160,7 @@ class Stage(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     cost: ClassVar[Literal["cpu", "model"]] = "cpu"
+    on_card: ClassVar[bool] = False
     Options: ClassVar[type[Options]] = Options
     values: ClassVar[tuple[Value, ...]] = ()
     libraries: ClassVar[tuple[str, ...]] = ()

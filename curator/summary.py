@@ -14,6 +14,7 @@ from rich.text import Text
 from .backends.device import choose
 from .errors import visible
 from .report.differences import spaced_words
+from .stage import Dedup
 
 if TYPE_CHECKING:
     from .forecast import Forecast
@@ -113,7 +114,8 @@ def show_plan(console: Console, plan: Plan, held: dict[str, int], forecasts: dic
     console.print(
         f"device {plan.machine.device}, precision {plan.machine.precision}" + (f" ({plan.machine.why})" if plan.machine.why else "")
     )
-    if plan.machine.device == "cuda":
+    stages = [planned.make() for flow in plan.flows for one in flow.rounds for planned in one.stages]
+    if plan.machine.device == "cuda" and any(isinstance(stage, Dedup) and stage.cost == "model" for stage in stages):
         compares = choose("cuda", "cupy")
         console.print(f"embeddings are compared by {_WHO[compares.backend]}: {compares.why}", markup=False)
     for flow in plan.flows:

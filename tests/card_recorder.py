@@ -92,12 +92,6 @@ class Cupy(ModuleType):
             raise TypeError("asnumpy of a host array")
         return np.array(_bare(array))
 
-    def lexsort(self, keys: OnCard) -> OnCard:
-        self._calls.append(Call("cupy.lexsort", (_told(keys),)))
-        if not isinstance(keys, OnCard):
-            raise TypeError("CuPy takes one array, not a sequence of them")
-        return _wrap(np.lexsort(_bare(keys)))
-
     def argsort(self, a: OnCard) -> OnCard:
         self._calls.append(Call("cupy.argsort", (_told(a),)))
         _check((a,))

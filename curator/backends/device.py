@@ -10,14 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import MachineError
+from . import driver
 
 Backend = Literal["cpu", "rapids"]
+Library = Literal["cudf", "cupy", "numba_cuda"]
 COMPARED = 64  # rows that both compute
 
 
@@ -33,26 +35,40 @@ class Choice:
         return {"backend": self.backend, "why": self.why}
 
 
-def choose(device: str, library: Literal["cudf", "cupy", "numba_cuda"]) -> Choice:
-    """The card, where the machine's device is "cuda", the library is installed, and CuPy counts a device."""
+def choose(device: str, library: Library) -> Choice:
+    """The card, where the machine's device is "cuda", a card answers the driver, and the library is there and finds one."""
     if device != "cuda":
         return Choice("cpu", f"the device is {device}")
-    for name in ("cupy", library):
-        if find_spec(name) is None:
-            return Choice("cpu", f"{name} is not installed; pip install 'd4a[gpu]'")
-    count, why = cards()
-    return Choice("rapids", f"{_LIBRARIES[library]} {_version(library)}; {why}") if count else Choice("cpu", why)
-
-
-def cards() -> tuple[int, str]:
-    """(number of cards that answer CuPy, one line on it). CuPy imports without a driver, so an import says nothing."""
+    count, why = driver.cards()
+    if not count:
+        return Choice("cpu", why)
+    if find_spec(library) is None:
+        return Choice("cpu", f"{library} is not installed; pip install 'd4a[{extra()}]'")
+    named = f"{_LIBRARIES[library]} {_version(library)}"
     try:
-        import cupy
+        found = _found_by_numba() if library == "numba_cuda" else _found_by_cupy()
+    except Exception as error:  # of a library made for another driver, or half installed: each has its own kind
+        return Choice("cpu", f"{named}: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
+    return Choice("rapids", f"{named}; {why}") if found else Choice("cpu", f"{named} finds no card, or no compiler; {why}")
 
-        count = int(cupy.cuda.runtime.getDeviceCount())
-    except Exception as error:  # a driver may fail in any way; what counts is that no device answered
-        return 0, f"cupy: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
-    return count, f"cupy counts {count} device{'' if count == 1 else 's'}"
+
+def extra() -> str:
+    """The extra of d4a whose packages the driver runs."""
+    return "gpu-cu12" if driver.cuda() == 12 else "gpu"
+
+
+def _found_by_cupy() -> bool:
+    """And by cuDF, which asks the same runtime."""
+    import cupy
+
+    return int(cupy.cuda.runtime.getDeviceCount()) > 0
+
+
+def _found_by_numba() -> bool:
+    """And the compiler that kernels need."""
+    from numba import cuda
+
+    return bool(cast(Any, cuda).is_available())  # it has no types
 
 
 _LIBRARIES = {"cudf": "cuDF", "cupy": "CuPy", "numba_cuda": "numba-cuda"}

@@ -1,8 +1,8 @@
 """Fast Similarity Sketching on a card: one block of threads a document, bins in shared memory, the same bits as modalities/text/fss.py.
 
 Shingles are hashed anew in every round: a few products, where keeping them would cost memory traffic. In numba's simulator
-(NUMBA_ENABLE_CUDASIM=1) it runs without a card, a thread at a time. No stage calls it before `make gpu-check` shows that it gains: texts
-are cut into tokens on the CPU all the same.
+(NUMBA_ENABLE_CUDASIM=1) it runs without a card, a thread at a time; it has not run on one. It can gain the sketch's share of a scan and
+no more: texts are cut into tokens on the CPU all the same.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _sketch(hashes: Any, offsets: Any, fingerprints: Any, rounds: Any, ngram: An
         out[document, bin_] = np.uint32(bins[bin_] & _VALUE)
 
 
-@cuda.jit(device=True, inline=True)  # type: ignore[untyped-decorator]
+@cuda.jit(device=True, inline="always")  # type: ignore[untyped-decorator]
 def _shingle(hashes: Any, at: Any, tokens: Any, fingerprint: Any, ngram: Any, base: Any, mix: Any) -> Any:
     """The hash of the shingle that begins at a token; of a document of fewer tokens its fingerprint."""
     if tokens < ngram or tokens == 0:

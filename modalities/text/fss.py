@@ -22,8 +22,8 @@ from .tokens import Hashes, Tokens
 BINS = 256
 Signatures = npt.NDArray[np.uint32]
 
-_BASE = np.uint64(0xD1342543DE82EF95)  # order within a shingle: a polynomial in this odd number, modulo 2**64
-_MIX = np.uint64(0x9E3779B97F4A7C15)
+BASE = np.uint64(0xD1342543DE82EF95)  # order within a shingle: a polynomial in this odd number, modulo 2**64
+MIX = np.uint64(0x9E3779B97F4A7C15)
 _EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 _TO_BIN, _TO_VALUE, _32 = np.uint64(56), np.uint64(24), np.uint64(32)
 _VALUE = np.uint64(0xFFFFFFFF)
@@ -42,7 +42,7 @@ def _round_multipliers() -> Hashes:
     return np.array(found, np.uint64)
 
 
-_ROUNDS = _round_multipliers()
+ROUNDS = _round_multipliers()
 
 
 class ShingleSets(NamedTuple):
@@ -100,15 +100,15 @@ def shingle(hashes: Hashes, fingerprint: np.uint64, ngram: int, out: Hashes) -> 
         return 1
     leaving = np.uint64(1)
     for _ in range(ngram):
-        leaving *= _BASE
+        leaving *= BASE
     state = np.uint64(0)
     for k in range(ngram - 1):
-        state = state * _BASE + hashes[k]
+        state = state * BASE + hashes[k]
     before = np.uint64(0)  # the token that leaves the window
     for k in range(hashes.size - ngram + 1):
-        state = state * _BASE + hashes[k + ngram - 1] - before * leaving
+        state = state * BASE + hashes[k + ngram - 1] - before * leaving
         before = hashes[k]
-        out[k] = (state ^ (state >> _32)) * _MIX
+        out[k] = (state ^ (state >> _32)) * MIX
     return hashes.size - ngram + 1
 
 
@@ -138,7 +138,7 @@ def _sketch(shingles: Hashes, bins: Hashes) -> None:
     for b in range(BINS):  # rounds 256 .. 511: everything into one bin
         if bins[b] == _EMPTY:
             for x in shingles:
-                bins[b] = min(bins[b], (x * _ROUNDS[BINS + b]) >> _TO_VALUE & _VALUE)
+                bins[b] = min(bins[b], (x * ROUNDS[BINS + b]) >> _TO_VALUE & _VALUE)
 
 
 @part
@@ -166,7 +166,7 @@ def _drop_recent(shingles: Hashes) -> Hashes:
 
 @part
 def _throw(shingles: Hashes, r: np.uint64, bins: Hashes) -> None:
-    multiplier, mark = _ROUNDS[r], r << _32
+    multiplier, mark = ROUNDS[r], r << _32
     for x in shingles:
         y = x * multiplier
         b = y >> _TO_BIN

@@ -20,11 +20,10 @@ from ...curator.dedup.bands import probability
 from ...curator.dedup.near import Search, near_pairs
 from ...curator.options import Options
 from ...curator.stage import Columns, Dedup, Entered, Facts, Machine, Pairs, Value
-from .fss import signatures
 from .fuzzy_options import FuzzyOptions
 from .minhash import Permutations, nemo_permutations, own_permutations
 from .normal_form import NormalForm
-from .on_card import minhash_by, who_hashes
+from .on_card import minhash_by, sketches_by, who_hashes, who_sketches
 from .shingles import Shingling
 from .tokens import tokens_of
 from .verify import TEXT_BYTES, exact_similarity
@@ -74,6 +73,7 @@ class FuzzyText(Dedup):
 
     name: ClassVar[str] = "text.dedup.fuzzy"
     reason: ClassVar[str] = "near_duplicate"
+    on_card: ClassVar[bool] = True
     Options: ClassVar[type[Options]] = FuzzyOptions
     options: FuzzyOptions
     values: ClassVar[tuple[Value, ...]] = _values(FuzzyOptions.model_validate({}))
@@ -91,9 +91,9 @@ class FuzzyText(Dedup):
     def prepare(self, machine: Machine) -> Facts:
         """Who computes the signatures: never a part of keys, for they are the same bits."""
         options = self.options
-        if options.scheme == "fss":
-            return Facts()
-        return Facts(local=who_hashes(machine.device, options.shingle, options.ngram).local())
+        fss = options.scheme == "fss"
+        who = who_sketches(machine.device) if fss else who_hashes(machine.device, options.shingle, options.ngram)
+        return Facts(local=who.local())
 
     def open(self, facts: Facts) -> None:
         """As `prepare` found."""
@@ -133,7 +133,7 @@ class FuzzyText(Dedup):
         texts = self.shingling.prepare(batch.column("text"))
         tokens = tokens_of(texts) if self.shingling.units == "words" else self.shingling.tokens(texts)
         if self.options.scheme == "fss":
-            rows = signatures(tokens, self.options.ngram).astype("<u4", copy=False)
+            rows = sketches_by(self._backend, tokens, self.options.ngram).astype("<u4", copy=False)
         else:
             rows = minhash_by(self._backend, texts, self.options.shingle, self.options.ngram, self._permutations)
             rows = rows.astype(rows.dtype.newbyteorder("<"), copy=False)

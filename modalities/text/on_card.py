@@ -1,10 +1,12 @@
-"""MinHash signatures by cuDF on a card, or by the kernel of minhash.py: the same bits, so a signature's key knows nothing of it.
+"""Sketches by a card, or by the kernels of fss.py and minhash.py: the same bits, so no key knows of it.
 
-Only windows of characters go to the card: words are cut on the CPU, and hashing them is the smaller part of that.
+MinHash goes to cuDF, for windows of characters only: words are cut on the CPU, and hashing them is the smaller part of that. Fast
+Similarity Sketches are a kernel of d4a's own over words cut on the CPU.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,32 @@ import pyarrow.compute as pc
 from ...curator.backends import rapids
 from ...curator.backends.device import COMPARED, Backend, Choice, choose, compare_once
 from ...curator.errors import MachineError
+from .fss import BASE, MIX, ROUNDS, Signatures, signatures
 from .minhash import Permutations, Units, minhash
+from .tokens import Tokens
+
+
+def who_sketches(device: str) -> Choice:
+    """Who computes Fast Similarity Sketches on a machine with this device, and why."""
+    return choose(device, "numba_cuda")
+
+
+def sketches_by(backend: Backend, tokens: Tokens, ngram: int) -> Signatures:
+    """The sketches of `signatures`, whoever computes them. Raises MachineError where the card fails, or computes something else."""
+    if backend == "cpu":
+        return signatures(tokens, ngram)
+    found = _by_card(len(tokens.fingerprints), lambda: _sketched(tokens, ngram))
+    few = min(len(found), COMPARED)
+    if few:
+        some = Tokens(tokens.hashes[: tokens.offsets[few]], tokens.offsets[: few + 1], tokens.fingerprints[:few])
+        compare_once("Fast Similarity Sketches", found[:few], lambda: signatures(some, ngram))
+    return found
+
+
+def _sketched(tokens: Tokens, ngram: int) -> Signatures:
+    from ...curator.backends.sketch_cuda import sketch
+
+    return sketch(*tokens, ngram, BASE, MIX, ROUNDS)
 
 
 def who_hashes(device: str, units: Units, window: int) -> Choice:
@@ -35,7 +62,8 @@ def minhash_by(backend: Backend, texts: pa.Array, units: Units, window: int, per
     there, here = np.flatnonzero(~wide), np.flatnonzero(wide)
     out = np.empty((len(texts), len(permutations.a)), permutations.a.dtype)
     if len(there):
-        out[there] = _on_card(texts.take(pa.array(there)) if len(here) else texts, window, permutations)
+        narrow = texts.take(pa.array(there)) if len(here) else texts
+        out[there] = _by_card(len(there), lambda: rapids.minhash(narrow, window, *permutations))
         some = pa.array(there[:COMPARED])
         what = f"MinHash signatures of {8 * out.itemsize} bits"
         compare_once(what, out[there[:COMPARED]], lambda: minhash(texts.take(some), units, window, permutations))
@@ -44,10 +72,10 @@ def minhash_by(backend: Backend, texts: pa.Array, units: Units, window: int, per
     return out
 
 
-def _on_card(texts: pa.Array, window: int, permutations: Permutations) -> npt.NDArray[Any]:
+def _by_card(texts: int, work: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
     try:
-        return rapids.minhash(texts, window, *permutations)
-    except Exception as error:  # of the driver, of RMM, of cuDF: each has its own kind
+        return work()
+    except Exception as error:  # of the driver, of RMM, of cuDF, of Numba: each has its own kind
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         hint = "fewer --workers leave each more of the card's memory; --device cpu gives the same signatures"
-        raise MachineError(f"the card failed to hash {len(texts):,} texts: {first}", hint=hint) from error
+        raise MachineError(f"the card failed to sketch {texts:,} texts: {first}", hint=hint) from error

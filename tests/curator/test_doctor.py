@@ -20,7 +20,7 @@ def report():
 
 def test_doctor_says_where_neural_stages_run_and_why(report):
     rows = {row.name: row for row in report.rows}
-    assert {"python", "d4a", "libraries", "cores", "memory", "disk", "torch", "device", "rapids", "kernel cache"} <= set(rows)
+    assert {"python", "d4a", "libraries", "cores", "memory", "disk", "torch", "device", "card", "kernel cache"} <= set(rows)
     assert rows["device"].text.startswith(f"{report.machine.device}, {report.machine.precision}: ")
     assert all(row.text and "\n" not in row.text and row.status in ("ok", "missing", "warn") for row in report.rows)
     assert all("pip install 'd4a[" in row.text for row in report.rows_of("missing") if row.name.startswith("extra"))

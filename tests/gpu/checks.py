@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from check import Check, DiffersError
 from d4a.curator.backends import rapids
-from d4a.curator.dedup import bands, clusters, neighbours
+from d4a.curator.dedup import clusters, neighbours
 from d4a.modalities.text import fss
 from d4a.modalities.text.minhash import Permutations, minhash, nemo_permutations, own_permutations
 from d4a.modalities.text.tokens import Tokens
@@ -186,7 +186,7 @@ def sketch_kernel(scale: float) -> str:
     hashes = random.integers(0, 2**64, offsets[-1], np.uint64)
     hashes[offsets[-2] :] = hashes[offsets[-2] : offsets[-2] + 3].repeat(len(hashes[offsets[-2] :]) // 3 + 1)[: len(hashes[offsets[-2] :])]
     tokens = Tokens(hashes, offsets, random.integers(0, 2**64, len(sizes), np.uint64))
-    arguments = (*tokens, 5, fss._BASE, fss._MIX, fss._ROUNDS)
+    arguments = (*tokens, 5, fss.BASE, fss.MIX, fss.ROUNDS)
     expected, cpu = timed(lambda: fss.signatures(tokens, 5))
     equal("first run", sketch(*arguments), expected)
     found, seconds = timed(lambda: sketch(*arguments))
@@ -196,24 +196,6 @@ def sketch_kernel(scale: float) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------ pair search
-
-
-def buckets(scale: float) -> str:
-    """Band keys sorted and thinned to those that are shared."""
-    random = np.random.default_rng(2)
-    n = int(20e6 * scale)
-    keys = random.integers(0, n, n).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    ranks = random.permutation(n).astype(np.uint32)
-
-    def met(found: Any) -> Any:
-        out, involved, state = np.empty(8 * n, np.uint64), np.zeros(n, np.bool_), np.zeros(4, np.int64)
-        return out[: bands._meet(*found, 8, state, out, involved)]
-
-    rapids.buckets(keys[:1000], ranks[:1000])
-    card, seconds = timed(lambda: rapids.buckets(keys, ranks))
-    cpu, cpu_seconds = timed(lambda: bands._buckets(keys, ranks))
-    equal("pairs", met(card), met(cpu))
-    return f"{n / seconds / 1e6:,.0f} M keys/s, one core {n / cpu_seconds / 1e6:,.0f}"
 
 
 def _embeddings(n: int, width: int) -> Any:
@@ -354,7 +336,6 @@ CHECKS = [
     Check("sketch kernel", "is the FSS kernel right, and is it worth wiring in", 90, sketch_kernel),
     Check("homes", "k-means and visits: do equal sums and ties hold on the card", 90, homes),
     Check("pairs", "neighbours: the same pairs", 60, pairs),
-    Check("buckets", "band keys: the same pairs", 60, buckets),
     Check("embeddings", "CLIP in fp32 and bf16", 120, embeddings),
     Check("cuML", "k-means beside cuML's", 60, beside_cuml),
 ]

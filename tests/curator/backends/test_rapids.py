@@ -12,16 +12,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from card_recorder import Call, recording
-from d4a.curator.backends import device, rapids
+from d4a.curator.backends import device, rapids, sketch_cuda
 from d4a.curator.columns import fixed_column
-from d4a.curator.dedup import bands, clusters, neighbours
+from d4a.curator.dedup import clusters, neighbours
 from d4a.curator.dedup.embeddings import EmbeddingDedup, EmbeddingOptions
 from d4a.curator.errors import MachineError
 from d4a.curator.plan import PlannedStage
 from d4a.curator.stage import Dedup, Machine, Workspace
 from d4a.curator.summary import _show_place
+from d4a.modalities.text import fss
 from d4a.modalities.text.minhash import Permutations, minhash, nemo_permutations, own_permutations
-from d4a.modalities.text.on_card import minhash_by, who_hashes
+from d4a.modalities.text.on_card import minhash_by, sketches_by, who_hashes, who_sketches
+from d4a.modalities.text.tokens import Tokens, tokens_of
 from rich.console import Console
 
 VECTORS = json.loads(Path(__file__).parents[2].joinpath("cudf_signatures.json").read_text(encoding="utf-8"))
@@ -118,30 +120,56 @@ def test_a_card_that_fails_is_one_line(calls: list[Call], monkeypatch: pytest.Mo
         raise MemoryError("std::bad_alloc: out_of_memory: CUDA error\n at rmm/mr/...")
 
     monkeypatch.setattr(rapids, "minhash", fail)
-    with pytest.raises(MachineError, match="failed to hash 1 texts") as caught:
+    with pytest.raises(MachineError, match="failed to sketch 1 texts") as caught:
         minhash_by("rapids", column("a text"), "characters", 5, own_permutations(4, 32))
     assert caught.value.what.endswith("std::bad_alloc: out_of_memory: CUDA error") and "--workers" in caught.value.hint
 
 
-def test_who_hashes_and_why(calls: list[Call], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that counts a card, and libraries that are installed; what CuPy says is the recorder's."""
+    monkeypatch.setattr(device.driver, "cards", lambda: (1, "the driver counts 1 device"))
+    monkeypatch.setattr(device, "find_spec", lambda name: name)
+
+
+def test_who_computes_and_why(calls: list[Call], card: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert who_hashes("cpu", "characters", 24).local() == {"backend": "cpu", "why": "the device is cpu"}
     assert who_hashes("cuda", "words", 5).backend == who_hashes("cuda", "characters", 1).backend == "cpu"
-    monkeypatch.setattr(device, "find_spec", lambda name: None if name == "cudf" else name)
-    assert who_hashes("cuda", "characters", 24) == device.Choice("cpu", "cudf is not installed; pip install 'd4a[gpu]'")
-    monkeypatch.setattr(device, "find_spec", lambda name: name)
-    assert who_hashes("cuda", "characters", 24).backend == "cpu"  # CuPy imports, and no device answers: an import is no card
+    # CuPy imports, and no device answers it: neither an import nor the driver's count says that it can compute
+    assert who_hashes("cuda", "characters", 24).backend == "cpu"
     assert "cudaErrorInsufficientDriver" in who_hashes("cuda", "characters", 24).why
-    monkeypatch.setattr(device, "cards", lambda: (1, "cupy counts 1 device"))
-    assert who_hashes("cuda", "characters", 24).backend == "rapids"
+    assert who_sketches("cuda") == device.Choice(
+        "cpu", "numba-cuda of unknown version finds no card, or no compiler; the driver counts 1 device"
+    )
+    monkeypatch.setattr(device, "_found_by_cupy", lambda: True)
+    monkeypatch.setattr(device, "_found_by_numba", lambda: True)
+    assert who_hashes("cuda", "characters", 24).backend == who_sketches("cuda").backend == "rapids"
+    monkeypatch.setattr(device, "find_spec", lambda name: None)
+    for version, extra in ((13, "gpu"), (12, "gpu-cu12")):
+        monkeypatch.setattr(device.driver, "cuda", lambda version=version: version)
+        assert who_sketches("cuda").why == f"numba_cuda is not installed; pip install 'd4a[{extra}]'"
+    monkeypatch.setattr(device.driver, "cards", lambda: (0, "the driver counts 0 devices"))
+    assert who_sketches("cuda") == who_hashes("cuda", "characters", 24) == device.Choice("cpu", "the driver counts 0 devices")
 
 
-def test_a_card_changes_no_key_and_no_byte_of_the_stage(calls: list[Call], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "find_spec", lambda name: name)
-    monkeypatch.setattr(device, "cards", lambda: (1, "cupy counts 1 device"))
+@pytest.mark.parametrize("options", [{"preset": "nemo"}, {"scheme": "fss"}], ids=["minhash", "fss"])
+def test_a_card_changes_no_key_and_no_byte_of_the_stage(
+    options: dict[str, str], calls: list[Call], card: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sketched_on_card = []
+
+    def sketch(*given: object, **more: object) -> object:
+        """In place of the kernel, which test_sketch_cuda.py runs."""
+        sketched_on_card.append(given)
+        return fss.signatures(Tokens(*given[:3]), given[3])  # type: ignore[arg-type]
+
+    monkeypatch.setattr(device, "_found_by_cupy", lambda: True)
+    monkeypatch.setattr(device, "_found_by_numba", lambda: True)
+    monkeypatch.setattr(sketch_cuda, "sketch", sketch)
     planned, sketches = [], []
     batch = pa.record_batch({"text": column("a text that is hashed", "ein Text in é", None)})
     for name in ("cpu", "cuda"):
-        plain = PlannedStage("text.dedup.fuzzy", "text.dedup.fuzzy", "judge", {"preset": "nemo"})
+        plain = PlannedStage("text.dedup.fuzzy", "text.dedup.fuzzy", "judge", options)
         planned.append(replace(plain, facts=plain.make().prepare(Machine(name))))
         stage = planned[-1].make()
         assert isinstance(stage, Dedup)
@@ -149,35 +177,20 @@ def test_a_card_changes_no_key_and_no_byte_of_the_stage(calls: list[Call], monke
         sketches.append(stage.sketch(batch))
     assert planned[0].fingerprint() == planned[1].fingerprint() and planned[0].facts.local != planned[1].facts.local
     assert sketches[0] == sketches[1]
-    assert [call.name for call in calls if ".str." in call.name] == ["cudf.Series.str.minhash"]
+    hashed = [call.name for call in calls if ".str." in call.name]
+    assert (hashed, len(sketched_on_card)) == ((["cudf.Series.str.minhash"], 0) if "preset" in options else ([], 1))
     shown = Console(width=200, file=StringIO())
     for one in planned:
         _show_place(shown, one)
     assert shown.file.getvalue().splitlines()[0] == "  text.dedup.fuzzy computes on the CPU: the device is cpu"  # type: ignore[attr-defined]
-    assert "computes on the card: cuDF" in shown.file.getvalue()  # type: ignore[attr-defined]
+    assert "computes on the card: " in shown.file.getvalue()  # type: ignore[attr-defined]
 
 
-# --------------------------------------------------------------------------------------------------------- buckets
-
-
-def test_buckets_are_those_of_the_cpu(calls: list[Call]) -> None:
-    random = np.random.default_rng(5)
-    keys = random.integers(0, 400, 1000).astype(np.uint64) << np.uint64(50)
-    ranks = random.permutation(1000).astype(np.uint32)
-    key, rank = rapids.buckets(keys, ranks)
-    count = np.unique(keys, return_counts=True)
-    shared = np.isin(keys, count[0][count[1] > 1])
-    by = np.lexsort((ranks[shared], keys[shared]))
-    assert key.tolist() == keys[shared][by].tolist() and rank.tolist() == ranks[shared][by].tolist()
-    assert (key.dtype, rank.dtype) == (np.uint64, np.uint32)
-    assert len(rapids.buckets(keys[:0], ranks[:0])[0]) == 0
-
-    def met(found: tuple[np.ndarray, np.ndarray]) -> list[int]:
-        out = np.empty(100_000, np.uint64)
-        involved, state = np.zeros(1000, np.bool_), np.zeros(4, np.int64)
-        return sorted(out[: bands._meet(*found, 8, state, out, involved)].tolist())
-
-    assert met((key, rank)) == met(bands._buckets(keys, ranks)) != []
+def test_a_card_that_sketches_something_else_is_not_believed(calls: list[Call], monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = tokens_of(column("one text", "another text that is a little longer"))
+    monkeypatch.setattr(sketch_cuda, "sketch", lambda *given: fss.signatures(Tokens(*given[:3]), given[3]) ^ np.uint32(1))
+    with pytest.raises(MachineError, match="other Fast Similarity Sketches than the CPU"):
+        sketches_by("rapids", tokens, 5)
 
 
 # ------------------------------------------------------------------------------------------------------ embeddings
