@@ -23,6 +23,7 @@ from ..shards.manifest import Dataset, read
 from ..stage import Entered, Ints, Workspace
 
 ID_DIGITS = 16  # of a dataset_id in the name of a twin
+CHUNK_ROWS = 4096  # sketches read at a time: an embedding has kilobytes
 
 
 class Earlier:
@@ -82,10 +83,9 @@ class Earlier:
         first = 0
         for path in self._files("sketches"):
             with self._reading(), pq.ParquetFile(path) as file:
-                for group in range(file.num_row_groups):
-                    column = file.read_row_group(group, [f"{self._label}.{name}"]).column(0).combine_chunks()
-                    yield np.arange(first, first + len(column), dtype=np.int64), column
-                    first += len(column)
+                for piece in file.iter_batches(CHUNK_ROWS, columns=[f"{self._label}.{name}"]):
+                    yield np.arange(first, first + len(piece), dtype=np.int64), piece.column(0)
+                    first += len(piece)
 
     def payload(self, indices: Ints) -> pa.Array:
         """Payload of records, in the order asked for; read from the shards."""

@@ -9,6 +9,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from d4a.curator.dedup import earlier
+from d4a.curator.registry import modality
+from d4a.curator.shards.manifest import read
 from small_corpus import document, sentence
 
 RECIPE = """
@@ -76,6 +79,16 @@ def test_other_sketches_and_no_dataset_are_refused_before_anything_is_read(tmp_p
     assert not (tmp_path / "new" / "dataset.json").exists()
     said = curate(tmp_path, d4a, "old", OLD, FUZZY, f', ngram: 4, against: ["{tmp_path}/old"]', code=2)
     assert "is the output itself" in said
+
+
+def test_sketches_of_an_earlier_dataset_come_a_few_at_a_time(tmp_path: Path, d4a: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    curate(tmp_path, d4a, "old", [document(RNG, 30) for _ in range(8)], FUZZY)
+    (sketches,) = read(tmp_path / "old").sketches["text"].values()
+    old = earlier.Earlier(tmp_path / "old", "text", modality("text"), FUZZY, sketches)
+    monkeypatch.setattr(earlier, "CHUNK_ROWS", 3)
+    pieces = list(old.chunks("signature"))
+    assert [indices.tolist() for indices, _ in pieces] == [[0, 1, 2], [3, 4, 5], [6, 7]]
+    assert [one for _, piece in pieces for one in piece.to_pylist()] == old.column("signature").to_pylist()
 
 
 @pytest.mark.parametrize("lost", ["sketches", "ledger", "text"])
