@@ -1,58 +1,28 @@
 from __future__ import annotations
 
 import random
-import tempfile
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
-from d4a.curator.dedup.keepers import Kept, choose_keepers
-from d4a.curator.stage import Ints, Pairs, Workspace
+from d4a.curator.dedup.keepers import Kept
+from d4a.curator.stage import Pairs
 from d4a.modalities.text.contained import ContainedOptions, ContainedText
 from d4a.modalities.text.tokens import tokenise
 from d4a.modalities.text.winnow import winnow
+from entered_texts import Corpus, keepers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted_texts import LETTERS, vocabulary
 from pydantic import ValidationError
 
 
-class Corpus:
-    """Texts that reached the stage."""
-
-    def __init__(self, stage: ContainedText, texts: list[str], memory: int = 1 << 26, settled: int = 0) -> None:
-        self.memory, self.settled = memory, settled
-        self.texts = pa.array(texts, pa.large_string())
-        self.size = len(texts)
-        self.columns = stage.sketch(pa.record_batch({"text": self.texts})) | {"payload_bytes": pc.binary_length(self.texts)}
-
-    def column(self, name: str) -> pa.ChunkedArray:
-        return pa.chunked_array([self.columns[name]])
-
-    def chunks(self, name: str) -> Iterator[tuple[Ints, pa.Array]]:
-        for start in range(0, self.size, 50):
-            yield np.arange(start, min(start + 50, self.size)), self.columns[name].slice(start, 50)
-
-    @property
-    def workspace(self) -> Workspace:
-        return Workspace(Path(tempfile.gettempdir()), self.memory)
-
-    def foreign(self, name: str) -> None:
-        return None
-
-    def payload(self, indices: Ints) -> pa.Array:
-        return self.texts.take(pa.array(indices))
-
-
 def find(texts: list[str], **options: object) -> tuple[Pairs, Kept]:
     stage = ContainedText(ContainedOptions(**options))
-    entered = Corpus(stage, texts)
+    entered = Corpus.of(stage, texts, at_once=50)
     pairs = stage.pairs(entered)
-    return pairs, choose_keepers(pairs.a, pairs.b, pairs.similarity, stage.preference(entered), stage.threshold)
+    return pairs, keepers(stage, entered, pairs)
 
 
 def words(*numbers: int) -> str:
@@ -105,7 +75,7 @@ texts_of_few_words = st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_s
 @given(texts_of_few_words, st.sampled_from([0.3, 0.5, 0.8, 1.0]))
 def test_all_pairs_are_found_where_everything_is_sampled(texts: list[str], floor: float) -> None:
     stage = ContainedText(ContainedOptions(ngram=2, window=1, min_tokens=2, threshold=1, pairs_from=floor, max_candidates=100))
-    entered = Corpus(stage, texts)
+    entered = Corpus.of(stage, texts)
     pairs = stage.pairs(entered)
     sets = [set(pairwise(text.split())) for text in texts]
     order = stage.preference(entered).tolist()
@@ -117,7 +87,7 @@ def test_all_pairs_are_found_where_everything_is_sampled(texts: list[str], floor
             if share >= floor:
                 expected[better, worse] = share
     assert dict(zip(zip(pairs.a.tolist(), pairs.b.tolist(), strict=True), pairs.similarity.tolist(), strict=True)) == expected
-    kept = choose_keepers(pairs.a, pairs.b, pairs.similarity, stage.preference(entered), stage.threshold)
+    kept = keepers(stage, entered, pairs)
     stay = np.flatnonzero(kept.twin < 0).tolist()
     assert all(any(sets[k] <= sets[s] for s in stay) for k in range(len(texts)))  # nothing is lost
 
@@ -155,7 +125,7 @@ def test_what_an_earlier_dataset_holds_stays() -> None:
     part, whole = words(*range(100)), words(*range(400))
     stage = ContainedText(ContainedOptions())
     for texts, found in (([part, whole], []), ([whole, part], [(0, 1)]), ([part, part, part], [(0, 2)])):
-        pairs = stage.pairs(Corpus(stage, texts, settled=len(texts) - 1))
+        pairs = stage.pairs(Corpus.of(stage, texts, settled=len(texts) - 1))
         assert [(a, b) for a, b in zip(pairs.a.tolist(), pairs.b.tolist(), strict=True) if b == len(texts) - 1] == found
 
 
@@ -192,7 +162,7 @@ def test_work_grows_with_the_texts_where_all_share_a_template() -> None:
 def test_little_memory_finds_the_same() -> None:
     texts = [words(*range(10 * k, 10 * k + 200)) for k in range(60)] + [words(*range(10 * k, 10 * k + 100)) for k in range(60)]
     stage = ContainedText(ContainedOptions(window=4, pairs_from=0.5, max_candidates=4))
-    whole, pieces = (stage.pairs(Corpus(stage, texts, memory)) for memory in (1 << 26, 600))
+    whole, pieces = (stage.pairs(Corpus.of(stage, texts, memory, at_once=50)) for memory in (1 << 26, 600))
     assert len(whole.a) > 200 and whole.notes == pieces.notes
     assert all(np.array_equal(getattr(whole, name), getattr(pieces, name)) for name in ("a", "b", "similarity"))
 

@@ -3,48 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
-from d4a.curator.stage import Ints, Spans, Workspace
+from d4a.curator.stage import Spans
 from d4a.modalities.text import repeats
 from d4a.modalities.text.seams import token_places, without
 from d4a.modalities.text.substring import Substring, SubstringOptions
 from d4a.modalities.text.tokens import tokenise
+from entered_texts import Corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 
-class Corpus:
-    """Texts that reached the stage, given in chunks; counts how many were read back."""
-
-    def __init__(self, stage: Substring, texts: list[str], folder: Path, memory: int) -> None:
-        self.texts = pa.array(texts, pa.large_string())
-        self.size, self.read = len(texts), 0
-        self.columns = stage.sketch(pa.record_batch({"text": self.texts})) | {"payload_bytes": pc.binary_length(self.texts)}
-        self.workspace = Workspace(folder, memory)
-
-    def column(self, name: str) -> pa.ChunkedArray:
-        return pa.chunked_array([self.columns[name]])
-
-    def chunks(self, name: str) -> Iterator[tuple[Ints, pa.Array]]:
-        for start in range(0, self.size, 3):
-            column = self.columns[name].slice(start, 3)
-            yield np.arange(start, start + len(column)), column
-
-    def payload(self, indices: Ints) -> pa.Array:
-        self.read += len(indices)
-        return self.texts.take(pa.array(indices))
-
-
 def find(texts: list[str], folder: Path, memory: int = 1 << 24, **options: int) -> tuple[Spans, Corpus]:
     stage = Substring(SubstringOptions(**options))
-    entered = Corpus(stage, texts, folder, memory)
+    entered = Corpus.of(stage, texts, memory, folder=folder, at_once=3)
     return stage.spans(entered), entered
 
 
