@@ -60,11 +60,9 @@ def curate(
     json: AsJson = False,
 ) -> None:
     """Run a recipe: scan, decide, pack, publish. Run it again to go on after a crash or with other thresholds."""
-    workers = workers or os.cpu_count() or 1
-    if workers > 1:
-        from .engines.local import get_ready
+    from .engines.local import get_ready
 
-        get_ready()
+    get_ready()
     from .errors import Interrupted
     from .load import digest
     from .progress import Reporter
@@ -79,7 +77,7 @@ def curate(
                 digest(loaded),
                 Path(loaded.output.path),
                 _machine(loaded, device),
-                workers=workers,
+                workers=workers or os.cpu_count() or 1,
                 memory=_bytes(memory),
                 limit=limit,
                 fresh=fresh,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from .columns import buffers, fixed_column
-from .errors import D4AError
 from .modality import reader_schema
 from .plan import FlowPlan, PlannedStage, wanted_columns
+from .poison import REASONS, Guard
 from .stage import Columns, Cut, Dedup, Filter, Ints, Stage, Transform
 from .store import Folder
 
@@ -68,9 +69,9 @@ def member_suffixes(flow: FlowPlan) -> list[str]:
 class EvidenceWriter:
     """Runs the stages of a round over batches and writes evidence and, where the modality stores it, payload."""
 
-    def __init__(self, unit: Folder, flow: FlowPlan, round_index: int, first: str) -> None:
+    def __init__(self, unit: Folder, flow: FlowPlan, round_index: int, guard: Guard) -> None:
         one = flow.rounds[round_index]
-        self._first = first
+        self._guard = guard
         self._modality = flow.modality
         self._planned: list[tuple[PlannedStage, bool]] = [(s, False) for s in one.carried] + [(s, True) for s in one.stages]
         self._stages: list[Stage] = [planned.make() for planned, _ in self._planned]
@@ -87,6 +88,7 @@ class EvidenceWriter:
     def add(self, batch: pa.RecordBatch) -> None:
         """Measure one reader batch and append its evidence."""
         self.records += batch.num_rows
+        self._guard.next_batch()
         refused = _Refused(batch.num_rows)
         measured: _Measured = {}
         live, at = refused.take_out(batch, np.arange(batch.num_rows), "read")
@@ -95,19 +97,19 @@ class EvidenceWriter:
                 break  # every record was refused: the values of later stages are null
             planned, recorded = self._planned[position]
             started = time.process_time()
-            try:
-                live, values = _run(stage, live, wanted_columns(self._stages, position))
-            except D4AError:
-                raise
-            except Exception as error:  # a stage may come from anywhere; its author needs to know what it met
-                rows = batch.column("row")
-                where = f"rows {rows[0]} to {rows[-1]} of the partition that begins with {self._first}"
-                raise D4AError(f"{planned.label} failed: {error!r}", where, "--debug shows the traceback") from error
+            work, found = partial(_run, stage, wanted=wanted_columns(self._stages, position)), None
+            while found is None and live.num_rows:
+                live, at = refused.take_out(self._guard.mark(planned.label, live), at, planned.label)
+                found = self._guard.run(position, planned.label, work, live) if live.num_rows else None
             self._seconds[planned.label] += time.process_time() - started
+            if found is None:
+                break
+            live, values = _joined(found)
             if recorded:
                 measured.update({f"{planned.label}.{v.name}": (at, values[v.name]) for v in stage.values})
             if isinstance(stage, Transform):
                 live, at = refused.take_out(live, at, planned.label)
+        self._guard.count(refused.bad(self._modality.irrelevant))
         self._write(batch, live, at, measured, refused)
 
     def _write(self, batch: pa.RecordBatch, live: pa.RecordBatch, at: Ints, measured: _Measured, refused: _Refused) -> None:
@@ -140,7 +142,8 @@ class EvidenceWriter:
         self._file.close()
         if self._payload is not None:
             self._payload.close()
-        return {"records": self.records, "seconds": {label: round(s, 4) for label, s in self._seconds.items()}}
+        bad = dict(sorted(self._guard.tolerance.counts.items()))
+        return {"records": self.records, "bad": bad, "seconds": {label: round(s, 4) for label, s in self._seconds.items()}}
 
 
 def _run(stage: Stage, live: pa.RecordBatch, wanted: frozenset[str]) -> tuple[pa.RecordBatch, Columns]:
@@ -155,6 +158,18 @@ def _run(stage: Stage, live: pa.RecordBatch, wanted: frozenset[str]) -> tuple[pa
     if set(lengths.values()) != {live.num_rows}:
         raise ValueError(f"columns of {lengths} rows for a batch of {live.num_rows}")
     return changed, values
+
+
+def _joined(found: list[tuple[pa.RecordBatch, Columns]]) -> tuple[pa.RecordBatch, Columns]:
+    """One batch and its values, out of those of its records where it was not run as a whole."""
+    if len(found) == 1:
+        return found[0]
+    values = {name: pa.concat_arrays([_whole(columns[name]) for _, columns in found]) for name in found[0][1]}
+    return pa.concat_batches([live for live, _ in found]), values
+
+
+def _whole(column: Any) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
 class _Refused:
@@ -176,6 +191,11 @@ class _Refused:
             self.reason[place] = live.column("reason")[index].as_py()
             self.detail[place] = live.column("detail")[index].as_py()
         return live.filter(pa.array(~out)), at[~out]
+
+    def bad(self, irrelevant: frozenset[str]) -> Counter[str]:
+        """Reason -> records that cannot be read, or that crash a stage."""
+        words = zip(self.stage, self.reason, strict=True)
+        return Counter(why for stage, why in words if why in REASONS or (why and stage == "read" and why not in irrelevant))
 
 
 def _spread(values: pa.Array, rows: Ints, n: int) -> pa.Array:

@@ -75,6 +75,11 @@ class Round:
     carried: tuple[PlannedStage, ...] = ()
 
     @property
+    def all(self) -> tuple[PlannedStage, ...]:
+        """Every stage that a scan of the round runs, in order."""
+        return (*self.carried, *self.stages)
+
+    @property
     def cuts(self) -> bool:
         """Whether it begins with what a Cut of the round before decided."""
         return bool(self.stages) and self.stages[0].cutter

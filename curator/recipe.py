@@ -118,6 +118,13 @@ class Recipe(Schema):
         0.5, ge=0, le=1, description="End the run when more than this share of a flow's records cannot be read."
     )
 
+    max_bad_records: int | None = Field(
+        None,
+        ge=0,
+        description="End the run as soon as more records of a flow than this cannot be read, or crash a stage; null: as many as"
+        " max_bad_fraction allows, and 100 crashes.",
+    )
+
     def flows(self) -> dict[str, Flow]:
         """The flows that the recipe has, by modality, in a fixed order."""
         return {name: flow for name in ("text", "image", "pair") if (flow := getattr(self, name)) is not None}

@@ -29,6 +29,7 @@ from .layout import lay_out, layout_key
 from .outcome import FlowOutcome, Outcome
 from .pack import pack_shard, packed, published_shards
 from .plan import FlowPlan, Plan, load_plan, make_plan, save_plan
+from .poison import REASONS, Tolerance, after_death
 from .progress import Reporter
 from .publish import publish
 from .recipe import Recipe
@@ -49,7 +50,9 @@ def run_unit(unit: Unit) -> dict[str, Any]:
     if unit["kind"] == "scan":
         entering = _entering(store, flow, unit) if unit["before"] else None
         cuts = read_spans(store, flow, unit["before"], unit["start"], unit["end"]) if unit["before"] else None
-        return {"partition": unit["partition"], **scan_partition(store, flow, unit["round"], unit["partition"], entering, cuts, fence)}
+        borne, care = plan.recipe.max_bad_records, unit.get("care")
+        counts = scan_partition(store, flow, unit["round"], unit["partition"], entering, cuts, fence, borne, care)
+        return {"partition": unit["partition"], **counts}
     if unit["kind"] == "pack":
         return pack_shard(store, flow, unit["layout"], unit["shard"], fence)
     evidence = Evidence(store, flow, plan.limit, unit["memory"], choose(plan.machine.device, "cupy").backend)
@@ -85,6 +88,7 @@ class Driver:
         self.outcomes = {flow.name: FlowOutcome(flow.name, skipped=flow.skipped) for flow in plan.flows}
         self._decided: defaultdict[str, list[str]] = defaultdict(list)
         self._scanned: defaultdict[str, Counter[int]] = defaultdict(Counter)  # by partition
+        self._bad = {flow.name: Tolerance(flow.name, plan.recipe.max_bad_records) for flow in plan.flows}
         self._stamp = save_plan(store, plan)
 
     def run(self) -> Outcome:
@@ -118,6 +122,9 @@ class Driver:
 
     def _scan(self, flow: FlowPlan, round_index: int) -> None:
         before = self._decided[flow.name][-1] if round_index else ""
+        for part in flow.partitions:
+            for one in parts_of(self.store, flow, round_index, part):
+                self._bad[flow.name].add(one.manifest["bad"])
         todo = [unit for unit in self._scan_units(flow, round_index, before) if unit is not None]
         name = f"scan {flow.name}" + (f" (round {round_index + 1})" if round_index else "")
         if self.plan.limit is not None and round_index == 0:
@@ -155,6 +162,7 @@ class Driver:
         most = self._scanned[flow.name]
         for result in results:
             most[result["partition"]] = max(most[result["partition"]], result["records"])
+            self._bad[flow.name].add(result["bad"])
         self.outcomes[flow.name].scanned = most.total()
 
     def _decide(self, flow: FlowPlan, round_index: int) -> None:
@@ -171,7 +179,7 @@ class Driver:
         outcome.records, outcome.kept = result["records"], result["kept"]
         outcome.stages += self._timed(flow, round_index, result["stages"])
         if round_index == 0:
-            _check_readable(flow, result["stages"][0], self.plan.recipe.max_bad_fraction)
+            _check_readable(flow, result["stages"], self.plan.recipe.max_bad_fraction)
         outcome.silent_rules += list(_silent_rules(flow, round_index, result["stages"]))
 
     def _timed(self, flow: FlowPlan, round_index: int, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -210,10 +218,13 @@ class Driver:
                 pass
 
 
-def _check_readable(flow: FlowPlan, row: dict[str, Any], allowed: float) -> None:
-    counted = {reason: count for reason, count in row["reasons"].items() if reason not in flow.modality.irrelevant}
-    bad = sum(counted.values())
-    relevant = row["kept"] + bad
+def _check_readable(flow: FlowPlan, rows: list[dict[str, Any]], allowed: float) -> None:
+    read, *others = rows
+    counted = Counter({reason: count for reason, count in read["reasons"].items() if reason not in flow.modality.irrelevant})
+    relevant = read["kept"] + counted.total()
+    for row in others:
+        counted.update({reason: count for reason, count in row["reasons"].items() if reason in REASONS})
+    bad = counted.total()
     if relevant and bad / relevant > allowed:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(counted.items(), key=lambda r: -r[1])[:4])
         raise D4AError(
@@ -263,7 +274,7 @@ def curate(
         with reporter.spinner("list sources, find models"):
             plan = make_plan(recipe, recipe_digest, machine, out, limit)
         _check_class(store, plan, fresh or accept_class)
-        engine = LocalEngine(workers, memory or memory_share())
+        engine = LocalEngine(workers, memory or memory_share(), after_death)
         try:
             outcome = Driver(store, plan, engine, run_id, reporter).run()
         except BaseException:

@@ -19,14 +19,17 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from .errors import D4AError
+from .journal import JOURNAL
 from .measure import EvidenceWriter
 from .modality import Entry, Modality, reader_schema
 from .plan import FlowPlan
+from .poison import CRASHED, Guard, Poison, Tolerance, last_line
 from .sources import Partition
 from .stage import Cutter, Ints, Transform
 from .store import UNIT_MANIFEST, Folder, Store, checked, committed, data_file, digest
 
 SPANS = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64())]))
+Rests = dict[int, tuple[int, str, str]]  # see Poison.rests
 _PIECE_BYTES = 1 << 17  # it stays in the processor's cache
 
 
@@ -91,25 +94,30 @@ def scan_partition(
     entering: Ints | None,
     cuts: pa.Table | None,
     fence: Callable[[], None],
+    max_bad_records: int | None = None,
+    care: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Scan what is missing of one partition in one round, and commit it. Returns counts.
 
     entering  rows of the partition that survived the round before; None in round 0
     cuts      what the round before takes out of them: see cuts.read_spans
+    care      the batch that a worker died of: see poison.Guard
     """
     part = flow.partitions[ordinal]
     before = parts_of(store, flow, round_index, part)
     rows = missing_rows(before, entering)
     if rows is not None and len(rows) == 0:
-        return {"records": 0}
+        return {"records": 0, "bad": {}}
     key = flow.scan_key(round_index, part)
     name = "all" if rows is None else digest(rows.tolist())[:16]
     with Folder(store.unit("scan", flow.name, key) / name, fence) as unit:
-        writer = EvidenceWriter(unit, flow, round_index, part.entries[0].path)
-        for batch in _batches(store, flow, round_index, part, rows):
+        poison = Poison.of(store, flow, round_index, ordinal)
+        writer = EvidenceWriter(unit, flow, round_index, Guard(poison, Tolerance(flow.name, max_bad_records), care))
+        for batch in _batches(store, flow, round_index, part, rows, poison.rests()):
             writer.add(batch if cuts is None else batch.append_column(Cutter.column, _spans_of(cuts, batch.column("row").to_numpy())))
+        JOURNAL.rest()
         unit.manifest = {**writer.close(), "line_starts": _line_starts(flow, part) if round_index == 0 else {}}
-    return {"records": writer.records}
+    return {"records": writer.records, "bad": unit.manifest["bad"]}
 
 
 def _spans_of(cuts: pa.Table, rows: Ints) -> pa.Array:
@@ -124,7 +132,7 @@ def _spans_of(cuts: pa.Table, rows: Ints) -> pa.Array:
 # ------------------------------------------------------------------------------------------------- reading
 
 
-def _batches(store: Store, flow: FlowPlan, round_index: int, part: Partition, rows: Ints | None) -> Iterator[pa.RecordBatch]:
+def _batches(store: Store, flow: FlowPlan, round_index: int, part: Partition, rows: Ints | None, rests: Rests) -> Iterator[pa.RecordBatch]:
     """Batches of the records that enter, `row` and `entry` columns in front; in later rounds only `rows`.
 
     Readers give a batch a file at least: small ones are put together, so that neither kernels nor models run on single records.
@@ -133,9 +141,9 @@ def _batches(store: Store, flow: FlowPlan, round_index: int, part: Partition, ro
     if rows is not None and flow.modality.stored:
         found = _stored_batches(store, flow, round_index, part, rows)
     elif rows is not None:
-        found = _read_again(store, flow, part, rows)
+        found = _read_again(store, flow, part, rows, rests)
     else:
-        found = read_partition(flow, part)
+        found = read_partition(flow, part, rests)
     waiting: list[pa.RecordBatch] = []
     count = size = 0
     for batch in found:
@@ -156,18 +164,19 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
 
 
-def _read_again(store: Store, flow: FlowPlan, part: Partition, rows: Ints) -> Iterator[pa.RecordBatch]:
+def _read_again(store: Store, flow: FlowPlan, part: Partition, rows: Ints, rests: Rests) -> Iterator[pa.RecordBatch]:
     """Some records of a partition from their source files; files without any of them are not opened."""
     entries = read_columns(parts_of(store, flow, 0, part)[0].evidence, ["entry"]).column(0).to_numpy()
     first = {int(entry): int(row) for entry, row in zip(*np.unique(entries, return_index=True), strict=True)}
     wanted = {int(entry): first[int(entry)] for entry in np.unique(entries[rows])}
-    for batch in read_partition(flow, part, wanted):
+    for batch in read_partition(flow, part, rests, wanted):
         yield batch.filter(pa.array(np.isin(batch.column("row").to_numpy(), rows)))
 
 
-def read_partition(flow: FlowPlan, part: Partition, wanted: dict[int, int] | None = None) -> Iterator[pa.RecordBatch]:
+def read_partition(flow: FlowPlan, part: Partition, rests: Rests, wanted: dict[int, int] | None = None) -> Iterator[pa.RecordBatch]:
     """Records of a partition from their source files, numbered; a file that cannot be opened is one row with a reason.
 
+    rests   entries of which the rest crashes the reader
     wanted  entries to read, each with the row of its first record; None: all of them
     Raises D4AError when a file is no longer the one that was listed.
     """
@@ -177,21 +186,22 @@ def read_partition(flow: FlowPlan, part: Partition, wanted: dict[int, int] | Non
             if index not in wanted:
                 continue
             row = wanted[index]
-        for batch in _read_entry(flow, entry):
+        JOURNAL.open(index)
+        for batch in _read_entry(flow, entry, rests.get(index)):
             numbers = pa.array(np.arange(row, row + batch.num_rows, dtype=np.int32))
             entries = pa.array(np.full(batch.num_rows, index, np.int32))
             row += batch.num_rows
             yield pa.RecordBatch.from_arrays([numbers, entries, *batch.columns], names=["row", "entry", *batch.schema.names])
 
 
-def _read_entry(flow: FlowPlan, entry: Entry) -> Iterator[pa.RecordBatch]:
+def _read_entry(flow: FlowPlan, entry: Entry, rest: tuple[int, str, str] | None) -> Iterator[pa.RecordBatch]:
     path = Path(entry.root, entry.path)
     if entry.problem:
         yield _unreadable(flow.modality, entry.problem, "")
         return
     _check_unchanged(entry)
     try:
-        yield from flow.modality.read(entry, flow.flow.sources[entry.source])
+        yield from _read_batches(flow, entry, rest)
     except PermissionError:
         yield _unreadable(flow.modality, "permission_denied", "")
     except FileNotFoundError as error:
@@ -199,6 +209,29 @@ def _read_entry(flow: FlowPlan, entry: Entry) -> Iterator[pa.RecordBatch]:
     except OSError as error:
         yield _unreadable(flow.modality, "read_error", error.strerror or type(error).__name__)
     _check_unchanged(entry)
+
+
+def _read_batches(flow: FlowPlan, entry: Entry, rest: tuple[int, str, str] | None) -> Iterator[pa.RecordBatch]:
+    """What the reader gives, up to where it crashes; from there on the entry is one row."""
+    found, rows = flow.modality.read(entry, flow.flow.sources[entry.source]), 0
+    while True:
+        if rest is not None and rest[0] == rows:
+            yield _unreadable(flow.modality, rest[1], rest[2])
+            return
+        JOURNAL.read(rows)
+        try:
+            batch = next(found, None)
+        except (D4AError, OSError):
+            raise
+        except Exception as error:
+            yield _unreadable(flow.modality, CRASHED, last_line(error))
+            return
+        finally:
+            JOURNAL.rest()
+        if batch is None:
+            return
+        rows += batch.num_rows
+        yield batch
 
 
 def _line_starts(flow: FlowPlan, part: Partition) -> dict[str, int]:

@@ -25,7 +25,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
 def d4a(tmp_path: Path, warm: Warm) -> Command:
     """`d4a("curate", recipe, …)` in the test's folder; the exit code must be `code`.
 
-    With an environment, or workers, the process starts from nothing; else it is forked from a warm one, and curates in one process.
+    With an environment, or workers, the process starts from nothing; else it is forked from a warm one, and has one worker.
     """
 
     def run(*arguments: object, code: int = 0, env: dict[str, str] | None = None, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:

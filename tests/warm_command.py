@@ -1,7 +1,8 @@
 """`d4a` with modules and kernels loaded once a session: each command is a process of its own, forked from one that has curated before.
 
 A command that starts from nothing takes two seconds, most of them to load what every command loads. The command is the real one, from
-`main` to the end of its process; what depends on the start of one (its environment, workers) is tested with processes that start.
+`main` to the end of its process, and its worker is forked from it; what depends on the start of a process (its environment, more
+workers) is tested with processes that start.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 
 class Warm:
@@ -47,8 +50,17 @@ class Warm:
 
 
 def load(folder: Path) -> None:
-    """Curate something small in this process."""
+    """Curate something small, all of it in this process."""
     from d4a.curator.cli import main
+    from d4a.curator.engines import local
+
+    local.get_ready = lambda: None
+    with mock.patch.object(local.LocalEngine, "run", lambda _, units, work: map(work, units)):
+        curate(main, folder)
+
+
+def curate(main: Callable[[], None], folder: Path) -> None:
+    """A text recipe."""
     from small_corpus import write_recipe, write_text_inputs
 
     write_text_inputs(folder / "in", files=1)
@@ -69,7 +81,10 @@ def fork_for_each() -> bool:
 
 
 def become(told: dict[str, object]) -> None:
-    """Folder, arguments and files of a command."""
+    """Folder, arguments and files of a command, whose workers are forked from it: it has no thread yet."""
+    from d4a.curator.engines.local import LocalEngine
+
+    LocalEngine.start = "fork"
     for number, (name, mode) in enumerate([(os.devnull, os.O_RDONLY), *((name, os.O_WRONLY) for name in told["files"])]):
         os.dup2(os.open(name, mode), number)
     os.chdir(told["cwd"])

@@ -1,27 +1,25 @@
-"""Engine `local`: a process pool on this machine.
+"""Engine `local`: worker processes on this machine.
 
 Workers are forked from a process that has imported what they need and done nothing else, so its only threads are those of
 OpenBLAS and jemalloc, which look after themselves; a fork of the driver would break Arrow's and torch's, and spawned workers
-start a second later. They end with their driver, and with one worker everything runs in this process.
+start a second later. They end with their driver. With one worker, too, units run in a process of its own: the driver outlives
+a crash, answers Ctrl-C at once and says what goes on, for a third of a second of CPU more.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import entry_points
-from multiprocessing import forkserver
+from multiprocessing import connection, forkserver
 from typing import Any
 
 from ..errors import D4AError
+from .worker import OUT_OF_MEMORY, TIMEOUT, Death, Unit, Work, Worker
 
-Unit = dict[str, Any]
-Work = Callable[[Unit], dict[str, Any]]
+__all__ = ["LocalEngine", "Unit", "Work", "get_ready", "give_up"]
+_LOOK_S = 0.2  # between two looks at time and memory
 # modules without a side effect; the last are what Numba imports before it runs the first kernel
 _IMPORTED = ("d4a.curator.run", "numba.np.arraymath", "numba.np.random.generator_methods", "numba.np.polynomial.polynomial_functions",
              "numba.typed", "numba.experimental")  # fmt: skip
@@ -30,67 +28,123 @@ _IMPORTED = ("d4a.curator.run", "numba.np.arraymath", "numba.np.random.generator
 def get_ready() -> None:
     """Start the process that workers are forked from: it imports while the driver looks at recipe and sources."""
     forkserver.set_forkserver_preload([*_IMPORTED, *(point.module for point in entry_points(group="d4a.modalities"))])
-    forkserver.ensure_running()
+    answer = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C while it imports would print a traceback
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, answer)
 
 
-def _begin_worker() -> None:
-    # a death signal would come from the process it was forked from, which lives as long as any worker does
-    threading.Thread(target=_end_with_driver, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver answers Ctrl-C
-
-
-def _end_with_driver() -> None:
-    driver = multiprocessing.parent_process()
-    assert driver is not None
-    driver.join()
-    os._exit(1)
+def give_up(unit: Unit, death: Death) -> Unit:
+    """Raises D4AError: a unit that cost two workers ends the run."""
+    hint = "run the same command again: it goes on where it stopped"
+    hint += "; fewer --workers or a smaller partition_bytes need less memory" if death.cause == OUT_OF_MEMORY else ""
+    raise D4AError(f"a worker was {death.by}, also when its unit ran alone: {unit.get('kind', 'unit')} {unit.get('flow', '')}", hint=hint)
 
 
 class LocalEngine:
     """Runs independent units on this machine; knows nothing of what they mean."""
 
     name = "local"
+    start = "forkserver"
 
-    def __init__(self, workers: int, memory: int) -> None:
-        """`memory`: bytes that a unit may use for what grows faster than a few words a record."""
+    def __init__(
+        self,
+        workers: int,
+        memory: int,
+        again: Callable[[Unit, Death], Unit] = give_up,
+        step_s: float = 0.0,
+        worker_bytes: int = 0,
+    ) -> None:
+        """A unit whose worker died runs again with nothing beside it; if that dies too, as what `again` makes of it.
+
+        memory        bytes that a unit may use for what grows faster than a few words a record
+        again         returns the unit to run, or raises
+        step_s        a worker that is longer at one step is killed; 0: never
+        worker_bytes  a worker that holds more memory is killed; 0: never
+        """
         self.workers, self.memory = workers, memory
-        self._pool: ProcessPoolExecutor | None = None
+        self.retried = 0
+        self.tick: Callable[[], None] = lambda: None  # called a few times a second while units run
+        self._again, self._step_s, self._worker_bytes = again, step_s, worker_bytes
+        self._pool: list[Worker] = []
 
     def run(self, units: list[Unit], work: Work) -> Iterator[dict[str, Any]]:
         """Results of `work` on each unit, in the order in which they end. The first error ends the run."""
-        if self.workers == 1 or len(units) <= 1:
-            for unit in units:  # `map` would take a StopIteration of `work` for its own end
-                yield work(unit)
-            return
-        pool = self._pool = self._pool or self._make_pool()
-        # never more queued than needed: a unit list may be long, and its results large
-        waiting = iter(units)
-        running: set[Future[dict[str, Any]]] = set()
+        died: list[Unit] = []
         try:
-            for unit in waiting:
-                running.add(pool.submit(work, unit))
-                if len(running) >= 2 * self.workers:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        except BrokenProcessPool as error:
-            self._pool = None
-            hint = "run the same command again: it goes on where it stopped; fewer --workers or a smaller partition_bytes need less memory"
-            raise D4AError("a worker process was killed (out of memory, most often)", hint=hint) from error
+            yield from self._together(units, work, died)
+            for unit in died:
+                yield self._alone(unit, work)
+        finally:  # also where nobody asks for the rest
+            self._end([worker for worker in self._pool if worker.unit is not None])
 
-    def _make_pool(self) -> ProcessPoolExecutor:
-        get_ready()
-        return ProcessPoolExecutor(self.workers, multiprocessing.get_context("forkserver"), initializer=_begin_worker)
+    def _together(self, units: list[Unit], work: Work, died: list[Unit]) -> Iterator[dict[str, Any]]:
+        """All units, as many at a time as there are workers; those that a worker died of are put aside."""
+        waiting = iter(units)
+        while True:
+            while (idle := self._idle(len(units))) is not None and (unit := next(waiting, None)) is not None:
+                idle.begin(unit, work)
+            if not any(worker.unit is not None for worker in self._pool):
+                return
+            for worker, unit, outcome in self._ended():
+                if isinstance(outcome, Death):
+                    self._pool.remove(worker)
+                    died.append(unit)
+                    self.retried += 1
+                else:
+                    yield outcome
+
+    def _alone(self, unit: Unit, work: Work) -> dict[str, Any]:
+        """A unit that a worker died of, with no other worker beside it, until it is done or given up."""
+        self._end(self._pool)
+        while True:
+            worker = self._idle(1)
+            assert worker is not None
+            worker.begin(unit, work)
+            ended: list[tuple[Worker, Unit, dict[str, Any] | Death]] = []
+            while not ended:
+                ended = list(self._ended())
+            outcome = ended[0][2]
+            if not isinstance(outcome, Death):
+                return outcome
+            self._pool.remove(worker)
+            unit = self._again(unit, outcome)
+
+    def _idle(self, wanted: int) -> Worker | None:
+        """A worker that waits for a unit, begun if there may be one more; None: all are busy."""
+        idle = next((worker for worker in self._pool if worker.unit is None), None)
+        if idle is None and len(self._pool) < min(self.workers, wanted):
+            get_ready()
+            idle = Worker(multiprocessing.get_context(self.start))
+            self._pool.append(idle)
+        return idle
+
+    def _ended(self) -> Iterator[tuple[Worker, Unit, dict[str, Any] | Death]]:
+        """Workers that are done with a unit, or dead, by the next look."""
+        busy = {worker.pipe: worker for worker in self._pool if worker.unit is not None}
+        for pipe in connection.wait(list(busy), _LOOK_S):
+            worker = busy[pipe]
+            unit = worker.unit
+            assert unit is not None
+            yield worker, unit, worker.outcome()
+        for worker in self._pool:
+            if worker.unit is not None:
+                self._watch(worker)
+        self.tick()
+
+    def _watch(self, worker: Worker) -> None:
+        """End a worker that is over a limit; its pipe tells."""
+        if self._step_s and worker.step_s > self._step_s:
+            worker.end(TIMEOUT, f"killed after {self._step_s:g} s in one step")
+        elif self._worker_bytes and worker.private_bytes > self._worker_bytes:
+            worker.end(OUT_OF_MEMORY, f"killed for holding more than {self._worker_bytes / 2**30:.1f} GiB")
+
+    def _end(self, workers: list[Worker]) -> None:
+        for worker in list(workers):
+            worker.end()
+            self._pool.remove(worker)
 
     def close(self, kill: bool = False) -> None:
-        """End the workers: idle ones at once; with `kill` also in the middle of a unit. What they committed stays."""
-        if self._pool is None:
-            return
-        if kill:
-            for process in list((self._pool._processes or {}).values()):
-                process.kill()
-        # waiting lets the pool's own thread see the end of its processes; without it, it may write a traceback as Python exits
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._pool = None
+        """End the workers, also in the middle of a unit. What they committed stays."""
+        self._end(self._pool)

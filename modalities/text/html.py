@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from ...curator.errors import MachineError
+from ...curator.journal import JOURNAL
 from .html_limits import check_cost
 from .streams import ReadError
 
@@ -79,10 +80,13 @@ def page_texts(pages: Sequence[str], raws: Sequence[bytes], extract: Extract) ->
 
     depths = [_depth(raw) for raw in raws]
     take = _by_trafilatura if extract == "trafilatura" else _by_resiliparse(main=extract == "resiliparse")
-    return [
-        depth if isinstance(depth, ReadError) else _text(page, depth, HTMLTree.parse, take)
-        for page, depth in zip(pages, depths, strict=True)
-    ]
+    try:
+        return [
+            depth if isinstance(depth, ReadError) else _text(page, depth, HTMLTree.parse, take)
+            for page, depth in zip(pages, depths, strict=True)
+        ]
+    finally:
+        JOURNAL.stepped()
 
 
 def _depth(raw: bytes) -> int | ReadError:
@@ -93,6 +97,8 @@ def _depth(raw: bytes) -> int | ReadError:
 
 
 def _text(page: str, depth: int, parse: Callable[[str], Any], take: Callable[[str, Any], str]) -> str | ReadError:
+    if (crash := JOURNAL.step()) is not None:
+        return ReadError(*crash)
     try:
         tree = parse(page)
         if depth > _SURELY_FLAT and tree.document is not None and tree.document.query_selector(_TOO_DEEP) is not None:

@@ -168,11 +168,10 @@ def test_a_label_like_a_column_of_the_evidence(tmp_path: Path, folder: Path, d4a
 
 
 def test_no_unit_is_lost_to_an_exception_that_means_the_end() -> None:
-    def work(unit: dict[str, object]) -> dict[str, object]:
-        return next(iter(()))
-
+    engine = LocalEngine(1, 1 << 30)
     with pytest.raises(RuntimeError):
-        list(LocalEngine(1, 1 << 30).run([{}, {}], work))
+        list(engine.run([iter(()), iter(())], next))
+    engine.close()
 
 
 # ---------------------------------------------------------------------------------------- damaged files

@@ -1,0 +1,142 @@
+"""One worker process: how it begins, what it does, how it died.
+
+Units and results go through a pipe, so a worker that dies takes no other with it, as it would in the standard library's
+pool. What it had in hand is read from its journal.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import resource
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ..journal import JOURNAL, JOURNAL_BYTES, Place, place_in
+from .memory import oom_kills, private_bytes
+
+Unit = dict[str, Any]
+Work = Callable[[Unit], dict[str, Any]]
+OUT_OF_MEMORY, TIMEOUT = "out of memory", "timeout"
+
+
+@dataclass(frozen=True)
+class Death:
+    """Why a worker is dead, in a word for the ledger, and what it had in hand.
+
+    cause    a signal's name, OUT_OF_MEMORY, TIMEOUT or an exit code
+    by       who ended it, for a sentence: "by the kernel, for memory"
+    """
+
+    cause: str
+    by: str
+    place: Place
+
+
+class Worker:
+    """A process that does one unit after the other."""
+
+    def __init__(self, context: Any) -> None:
+        """`context`: a start method of multiprocessing."""
+        self.unit: Unit | None = None
+        self._memory = context.RawArray("b", JOURNAL_BYTES)
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, self._memory), daemon=True)
+        self.process.start()
+        theirs.close()
+        self._killed: tuple[str, str] | None = None
+        self._oom_kills = 0
+
+    def begin(self, unit: Unit, work: Work) -> None:
+        """Give it a unit; a worker that cannot take it is dead, which `outcome` tells."""
+        self.unit, self._oom_kills = unit, oom_kills()
+        try:
+            self.pipe.send((work, unit))
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def outcome(self) -> dict[str, Any] | Death:
+        """What became of its unit, once its pipe is readable. Raises the unit's exception."""
+        self.unit = None
+        try:
+            done, value, trace = self.pipe.recv()
+        except (EOFError, OSError, pickle.UnpicklingError):
+            return self._death()
+        if done:
+            return value  # type: ignore[no-any-return]
+        value.add_note(trace)
+        raise value
+
+    @property
+    def step_s(self) -> float:
+        """Seconds since the step began that it is at; 0 where it is at none."""
+        since = place_in(self._memory).since
+        return (time.monotonic_ns() - since) / 1e9 if since else 0.0
+
+    @property
+    def private_bytes(self) -> int:
+        """Memory that is its own."""
+        return private_bytes(self.process.pid or 0)
+
+    def end(self, cause: str = "", by: str = "") -> None:
+        """Kill it; with a cause, in the middle of its unit, so that `outcome` names it."""
+        self._killed = (cause, by) if cause else None
+        self.process.kill()
+        if not cause:
+            self.process.join()
+            self.pipe.close()
+
+    def _death(self) -> Death:
+        self.process.join()
+        self.pipe.close()
+        place, code = place_in(self._memory), self.process.exitcode or 0
+        if self._killed is not None:
+            return Death(*self._killed, place)
+        if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
+            return Death(OUT_OF_MEMORY, "killed by the kernel, for memory", place)
+        if code < 0:
+            name = signal.Signals(-code).name
+            return Death(name, f"killed by {name}", place)
+        return Death(f"exit code {code}", f"ended with exit code {code}", place)
+
+
+def _serve(pipe: Connection, memory: Any) -> None:
+    # a death signal would come from the process it was forked from, which lives as long as any worker does
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver answers Ctrl-C
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # a core file can be as large as memory
+    JOURNAL.memory = memory
+    while True:
+        try:
+            work, unit = pipe.recv()
+        except EOFError:
+            return
+        answer = _answer(work, unit)
+        JOURNAL.rest()
+        pipe.send_bytes(answer)
+
+
+def _answer(work: Work, unit: Unit) -> bytes:
+    try:
+        return pickle.dumps((True, work(unit), ""))
+    except BaseException as error:
+        kept = error if isinstance(error, Exception) else RuntimeError(repr(error))  # sys.exit in a stage must not end the driver
+        trace = traceback.format_exc()
+        try:
+            return pickle.dumps((False, kept, trace))
+        except Exception:  # an exception may hold anything
+            return pickle.dumps((False, RuntimeError(repr(error)), trace))
+
+
+def _end_with_driver() -> None:
+    driver = multiprocessing.parent_process()
+    assert driver is not None
+    driver.join()
+    os._exit(1)
