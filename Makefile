@@ -62,17 +62,14 @@ bench-scale: setup
 bench-peers: setup
 	$(BIN)/python tests/bench/bench_peers.py $(FILE)
 
-# the card is asked for before anything is installed; an environment of its own, for numba is the one that cuDF asks for
+# the card is asked for before anything is installed; environments of their own, for numba is the one that cuDF asks for
 gpu-check: $(BIN)/python
 	@$(BIN)/python tests/gpu/check.py --card
-	@test -d .venv-gpu || $(PYTHON) -m venv .venv-gpu
-	.venv-gpu/bin/python -m pip install --quiet --upgrade pip
-	grep -v '^numba==' constraints.txt > .venv-gpu/constraints.txt
-	.venv-gpu/bin/python -m pip install --quiet -c .venv-gpu/constraints.txt -e '.[text,image,gpu]' 'cuml-cu13==26.10.*'
-	.venv-gpu/bin/python tests/gpu/check.py
+	sh tests/gpu/install.sh $(PYTHON) $$($(BIN)/python tests/gpu/check.py --extra)
+	@$(BIN)/python tests/gpu/check.py
 
 gpu-contract: setup
-	$(BIN)/python -m pip download --quiet --no-deps -d $(VENV)/wheels 'cudf-cu13==26.10.*' 'pylibcudf-cu13==26.10.*' 'cupy-cuda13x>=14.0.1,!=14.1.0'
+	$(BIN)/python -m pip download --quiet --no-deps -d $(VENV)/wheels 'cudf-cu13==26.10.*' 'pylibcudf-cu13==26.10.*' 'cupy-cuda13x>=14.0.1,!=14.1.0' 'numba-cuda>=0.22.2,<0.31'
 	$(BIN)/python -m pytest tests/curator/backends/test_rapids_contract.py
 
 # engine ray: NeMo Curator and Ray, 7 GB, in an environment of their own

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from card_driver import with_driver
 from card_recorder import recording
 from d4a.curator.backends import rapids
 
@@ -36,12 +39,12 @@ def libraries() -> Iterator[None]:
 
 
 def of(name: str) -> object:
-    return next(one for one in checks.CHECKS if one.name == name)
+    return next(one for one in check.CHECKS if one.name == name)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--card"], ["--one", "vectors"]])
 def test_without_a_card_it_is_one_line_and_exit_code_3(arguments: list[str], tmp_path: Path) -> None:
-    if check.card()[0]:
+    if check.load_driver().cards()[0]:
         pytest.skip("this machine has a CUDA device")
     # -S: nothing need be installed to say so
     done = subprocess.run([sys.executable, "-S", HERE / "check.py", *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=60)
@@ -73,15 +76,65 @@ def test_checks_notice_what_is_wrong(name: str, function: str, libraries: None, 
     assert check.one(of(name), 0.0002 if name == "unicode" else 0.002)["result"] == "DIFFERS"
 
 
-def test_a_check_that_fails_or_hangs_leaves_the_others_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(check, "__file__", str(tmp_path / "child.py"))
-    (tmp_path / "child.py").write_text(
-        "import sys, time\nname = sys.argv[2]\nif name == 'hangs': time.sleep(60)\nif name == 'dies': sys.exit(139)\n"
-        """print('{"result": "ok", "number": "7 GB/s"}')\n"""
-    )
-    asked = [check.Check(name, "?", limit, lambda scale: "") for name, limit in (("dies", 20), ("hangs", 6), ("works", 20))]
-    rows = list(check.all_of(asked, check.time.monotonic() + 60))
-    assert [row[1:] for row in rows] == [("FAILED", "exit code 139"), ("TIME OUT", "after 6 s"), ("ok", "7 GB/s")]
-    assert (tmp_path / "out/gpu-check.log").read_text().count("== ") == 3
-    assert [row[1:] for row in check.all_of(asked[:1], check.time.monotonic())] == [("not run", "the time is up")]
+CHECKS = """
+import os, subprocess, sys, time
+from check import DiffersError
+
+def machine(scale): return "7 GB/s"
+def sketch_kernel(scale): os._exit(139)
+def vectors(scale): raise DiffersError("3 of 9 values")
+def dataset(scale): import no_such_library
+def columns(scale):
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "grandchild of " + os.getcwd()])
+    time.sleep(60)
+"""
+
+
+def test_a_check_that_fails_or_hangs_leaves_the_others_alone(tmp_path: Path) -> None:
+    for file, here in ((check.DRIVER, "curator/backends"), (HERE / "check.py", "tests/gpu")):
+        (tmp_path / here).mkdir(parents=True)
+        shutil.copy(file, tmp_path / here)
+    (tmp_path / "tests/gpu/checks.py").write_text(CHECKS)
+    names = ["machine", "sketch kernel", "vectors", "dataset", "columns", "hash speed"]
+    only = [word for name in names for word in ("--only", name)]
+    command = [sys.executable, "-S", "tests/gpu/check.py", "--seconds", "12", *only]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=with_driver(tmp_path / "driver"), timeout=60)
+    table = (tmp_path / "out/gpu-check.txt").read_text()
+    told = [" ".join(line.split()) for line in table.splitlines()]
+    results = ["ok", "FAILED", "DIFFERS", "FAILED", "TIME OUT", "not run"]
+    assert [line.startswith(f"{name} {result} ") for name, result, line in zip(names, results, told[1:], strict=True)] == [True] * 6, table
+    endings = ["7 GB/s", "exit code 139", "3 of 9 values", "No module named 'no_such_library'", " s", "the time is up"]
+    assert [line.endswith(ending) for ending, line in zip(endings, told[1:], strict=True)] == [True] * 6, table
+    assert (done.returncode, done.stderr) == (1, "") and table in done.stdout
+    assert (tmp_path / "out/gpu-check.log").read_text().count("== ") == 5
+    words = [Path(folder, "cmdline").read_bytes() for folder in Path("/proc").glob("[0-9]*") if Path(folder, "cmdline").exists()]
+    assert not any(f"grandchild of {tmp_path}".encode() in line for line in words)
+
+
+def test_the_extra_is_the_drivers(tmp_path: Path) -> None:
+    def told(argument: str, version: int) -> tuple[int, str]:
+        command = [sys.executable, "-S", HERE / "check.py", argument]
+        done = subprocess.run(command, capture_output=True, text=True, env=with_driver(tmp_path / "driver", version), timeout=60)
+        return done.returncode, done.stdout
+
+    assert told("--card", 13000) == (0, "gpu-check: the driver counts 1 device, CUDA 13\n")
+    assert (told("--extra", 13020), told("--extra", 12040), told("--extra", 11080)) == ((0, "gpu\n"), (0, "gpu-cu12\n"), (3, ""))
+
+
+def test_every_check_has_its_function_and_all_fit_ten_minutes_as_far_as_they_matter() -> None:
+    assert all(callable(getattr(checks, one.name.replace(" ", "_"))) for one in check.CHECKS)
+    assert sum(one.limit for one in check.CHECKS[:6]) < check.SECONDS
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("name", ["clip", "yolo"])
+def test_models_pass_where_the_card_is_the_cpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "CARD", "cpu")
+    told = check.one(of(name), 0.005)
+    assert told["result"] == "ok" and "images/s" in told["number"], told
+
+
+def test_a_dataset_is_the_same_where_the_card_is_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "CARD", "cpu")
+    (tmp_path / "in.jsonl").write_text("".join(f'{{"id": "{k}", "text": "some words of text {k // 2}"}}\n' for k in range(20)))
+    assert checks._curated(tmp_path, {"scheme": "fss"}) == json.loads((tmp_path / "fss-cpu/dataset.json").read_text())["dataset_id"]

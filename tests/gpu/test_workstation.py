@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from card_driver import with_driver
 from conftest import Command
 from d4a.curator.doctor import cuda_devices
 
@@ -43,21 +42,9 @@ def test_the_plan_says_who_computes_and_why(d4a: Command, recipe: Path) -> None:
     assert "text.dedup.fuzzy computes on the CPU: the device is cpu" in told
 
 
-@pytest.fixture
-def driver(tmp_path: Path) -> dict[str, str]:
-    """An environment in which a driver of CUDA 13 counts one card."""
-    if shutil.which("cc") is None:
-        pytest.skip("no C compiler to make a driver with")
-    (tmp_path / "driver.c").write_text(
-        "int cuInit(int flags) { return 0; } int cuDeviceGetCount(int *n) { *n = 1; return 0; }"
-        " int cuDriverGetVersion(int *version) { *version = 13000; return 0; }"
-    )
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "libcuda.so.1", tmp_path / "driver.c"], check=True)
-    return {"LD_LIBRARY_PATH": str(tmp_path)}
-
-
 @pytest.mark.skipif(find_spec("cudf") is not None, reason="a library that is there would ask the driver for more")
-def test_a_card_is_found_for_sketches_without_a_word(d4a: Command, recipe: Path, tmp_path: Path, driver: dict[str, str]) -> None:
+def test_a_card_is_found_for_sketches_without_a_word(d4a: Command, recipe: Path, tmp_path: Path) -> None:
+    driver = with_driver(tmp_path / "driver")
     told = " ".join(d4a("plan", recipe, env=driver).stdout.split())
     assert "device cuda, precision fp32 (the driver counts 1 device)" in told
     assert "text.dedup.fuzzy computes on the CPU: cudf is not installed; pip install 'd4a[gpu]'" in told
@@ -67,7 +54,7 @@ def test_a_card_is_found_for_sketches_without_a_word(d4a: Command, recipe: Path,
     assert "the device is cpu" in d4a("plan", recipe, "--device", "cpu", env=driver).stdout
     loaded = "import sys; from d4a.curator.cli import app; app(sys.argv[1:], standalone_mode=False); print('torch' in sys.modules)"
     command = [sys.executable, "-c", loaded, "plan", recipe]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, **driver}, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=driver, timeout=60)
     assert done.stdout.endswith("False\n"), done.stdout + done.stderr
 
 
