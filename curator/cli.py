@@ -5,9 +5,27 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
+
+from .cli_options import (
+    AcceptClass,
+    AsJson,
+    DatasetPath,
+    Device,
+    Fresh,
+    Limit,
+    Out,
+    Overrides,
+    RecipePath,
+    console,
+    load_recipe,
+    machine_for,
+    parse_memory,
+    print_json,
+)
+from .cli_slurm import app as slurm
 
 app = typer.Typer(
     name="d4a",
@@ -18,16 +36,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-RecipePath = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")]
-DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of a finished dataset.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: text.language.min_score=0.8; repeatable.")
-]
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write here instead of the recipe's output.path.")]
-Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where neural stages are computed, and hashes that a card can make.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take only the first N records of every flow.")]
-
 
 def _show_version(asked: bool) -> None:
     if asked:
@@ -35,6 +43,9 @@ def _show_version(asked: bool) -> None:
 
         typer.echo(f"d4a {version('d4a')}")
         raise typer.Exit
+
+
+app.add_typer(slurm, name="slurm")
 
 
 @app.callback()
@@ -55,8 +66,11 @@ def curate(
     ] = None,
     device: Device = "auto",
     limit: Limit = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the state of earlier runs.")] = False,
-    accept_class: Annotated[bool, typer.Option("--accept-class", help="Measure anew where the numeric class of a model changed.")] = False,
+    fresh: Fresh = False,
+    accept_class: AcceptClass = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Go on although Slurm jobs of this dataset cannot be asked after; they stop by themselves.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Run a recipe: scan, decide, pack, publish. Run it again to go on after a crash or with other thresholds."""
@@ -69,27 +83,28 @@ def curate(
     from .run import curate as run_recipe
     from .summary import show_outcome
 
-    loaded = _load(recipe, overrides, out)
+    loaded = load_recipe(recipe, overrides, out)
     try:
         with Reporter(quiet=json) as reporter:
             outcome = run_recipe(
                 loaded,
                 digest(loaded),
                 Path(loaded.output.path),
-                _machine(loaded, device),
+                machine_for(loaded, device),
                 workers=workers or os.cpu_count() or 1,
-                memory=_bytes(memory),
+                memory=parse_memory(memory),
                 limit=limit,
                 fresh=fresh,
                 accept_class=accept_class,
+                take_over=take_over,
                 reporter=reporter,
             )
     except KeyboardInterrupt:
         raise Interrupted("interrupted; what was done is kept", hint="run the same command again: it goes on where it stopped") from None
     if json:
-        _print_json(outcome.as_json())
+        print_json(outcome.as_json())
         return
-    show_outcome(_console(), outcome)
+    show_outcome(console(), outcome)
     _next_commands(Path(loaded.output.path))
 
 
@@ -105,12 +120,12 @@ def plan(recipe: RecipePath, out: Out = None, overrides: Overrides = None, devic
     from .store import Store
     from .summary import show_plan
 
-    loaded = _load(recipe, overrides, out)
+    loaded = load_recipe(recipe, overrides, out)
     root = Path(loaded.output.path).absolute()
-    made = make_plan(loaded, digest(loaded), _machine(loaded, device), root, limit)
+    made = make_plan(loaded, digest(loaded), machine_for(loaded, device), root, limit)
     held = {flow.name: sum(bool(parts_of(Store(root), flow, 0, part)) for part in flow.partitions) for flow in made.flows}
     found = {flow.name: list(forecasts(Store(root), flow, limit)) for flow in made.flows}
-    show_plan(_console(), made, held, found, {flow.name: list(ways(Store(root), flow, limit)) for flow in made.flows})
+    show_plan(console(), made, held, found, {flow.name: list(ways(Store(root), flow, limit)) for flow in made.flows})
     if any(isinstance(planned.make(), Dedup) for flow in made.flows for one in flow.rounds for planned in one.stages):
         typer.echo(f"pair searches may use {memory_share() / 2**30:.1f} GiB, a quarter of what is free (--memory), and the disk of {root}")
 
@@ -121,7 +136,7 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
     from .plan import check_recipe
     from .summary import counted
 
-    loaded = _load(recipe, overrides, None)
+    loaded = load_recipe(recipe, overrides, None)
     check_recipe(loaded)
     stages = sum(len(flow.stages) for flow in loaded.flows().values())
     typer.echo(f"{recipe}: good; {', '.join(loaded.flows())}, {counted(stages, 'stage')}; `d4a plan` also looks at sources and models")
@@ -139,16 +154,16 @@ def why(
 
     if key is None:
         manifest, drops = overview(dataset)
-        _print_json(drops) if json else _console().print(why_dataset(manifest, drops))
+        print_json(drops) if json else console().print(why_dataset(manifest, drops))
         return
     rows = explain(dataset, key)
     if json:
-        _print_json(rows)
+        print_json(rows)
         return
     previews = Previews(dataset)
     for row in rows:
         ids = [row["id"], *([row["twin_row"]["id"]] if row["twin_row"] else [])]
-        _console().print(why_record(row, previews.get(row["flow"], ids, whole=True)), crop=False)
+        console().print(why_record(row, previews.get(row["flow"], ids, whole=True)), crop=False)
 
 
 @app.command()
@@ -180,11 +195,11 @@ def stages(name: Annotated[str | None, typer.Argument(metavar="NAME", help="A st
     from .show_catalog import show_stage, show_stages
 
     if name is None:
-        show_stages(_console(), [describe(one) for one in stage_names()])
+        show_stages(console(), [describe(one) for one in stage_names()])
         return
     if name not in stage_names():
         _unknown("stage", name, stage_names())
-    show_stage(_console(), describe(name))
+    show_stage(console(), describe(name))
 
 
 @app.command()
@@ -193,7 +208,7 @@ def recipes() -> None:
     from .catalog import recipes as shipped
     from .show_catalog import show_recipes
 
-    show_recipes(_console(), shipped())
+    show_recipes(console(), shipped())
 
 
 @app.command()
@@ -226,7 +241,7 @@ def doctor(device: Device = "auto") -> None:
     from .doctor import machine, probe
     from .show_catalog import show_doctor
 
-    show_doctor(_console(), probe())
+    show_doctor(console(), probe())
     chosen = machine(device)
     typer.echo(f"neural stages run on {chosen.device} in {chosen.precision}: {chosen.why}")
 
@@ -244,57 +259,30 @@ def clean(dataset: DatasetPath) -> None:
 
 @app.command("run-unit", hidden=True)
 def run_one_unit(
-    units: Annotated[Path, typer.Argument(metavar="UNITS", help="A file under .d4a/steps/, one unit a line.")],
-    index: Annotated[int, typer.Argument(metavar="INDEX", help="Line of the unit, from 0.")],
+    units_file: Annotated[Path, typer.Argument(metavar="UNITS", help="A file under .d4a/steps/, one unit a line.")],
+    index: Annotated[int, typer.Argument(min=0, metavar="INDEX", help="Line of the unit, from 0.")],
+    of: Annotated[int | None, typer.Option(min=1, metavar="N", help="Run every Nth unit from INDEX on.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
-    """Run one unit of work of a step: what every engine calls."""
+    """Run one unit of work of a step, or, as element INDEX of N, its share of the step: what every engine calls."""
     import orjson
 
     from .errors import UsageError
     from .run import run_unit
+    from .slurm_element import run_element
 
     try:
-        unit = orjson.loads(units.read_bytes().splitlines()[index])
+        units = [orjson.loads(line) for line in units_file.read_bytes().splitlines()[index :: of or 1]]
+        unit = units[0]
     except (OSError, IndexError, ValueError) as error:
-        raise UsageError(f"no unit in line {index}: {error}", str(units), "units lie in .d4a/steps/, one a line, from 0") from error
-    _print_json(run_unit(unit))
+        raise UsageError(f"no unit in line {index}: {error}", str(units_file), "units lie in .d4a/steps/, one a line, from 0") from error
+    if of is None:
+        print_json(run_unit(unit))
+    else:
+        raise typer.Exit(run_element(units_file.stem, units, index, of, workers))
 
 
 # ------------------------------------------------------------------------------------------------ plumbing
-
-
-def _load(recipe: str, overrides: list[str] | None, out: Path | None) -> Any:
-    from .load import load
-
-    loaded = load(recipe, overrides or [])
-    if out is None:
-        return loaded
-    return loaded.model_copy(update={"output": loaded.output.model_copy(update={"path": str(out)})})
-
-
-def _bytes(size: str | None) -> int | None:
-    from .errors import UsageError
-    from .recipe import parse_bytes
-
-    try:
-        found = parse_bytes(size)
-    except ValueError as error:
-        raise UsageError(f"--memory: {error}") from None
-    if found is not None and not (isinstance(found, int) and found > 0):
-        raise UsageError(f"--memory: {size!r} is no memory at all")
-    return found
-
-
-def _machine(recipe: Any, device: Literal["auto", "cpu", "cuda"]) -> Any:
-    from .doctor import machine
-    from .registry import stage_class
-    from .stage import Machine
-
-    kinds = [stage_class(spec.use) for flow in recipe.flows().values() for spec in flow.stages]
-    neural = any(kind.cost == "model" for kind in kinds)
-    if neural or device == "cuda" or any(kind.on_card for kind in kinds):
-        return machine(device, neural)
-    return Machine(why="no stage of the recipe uses a card")
 
 
 def _shipped(name: str) -> Path:
@@ -314,24 +302,12 @@ def _unknown(kind: str, name: str, known: list[str]) -> NoReturn:
     raise UsageError(f"no {kind} `{name}`", hint=did_you_mean(name, known) or f"there are: {listed(known)}")
 
 
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(highlight=False)
-
-
-def _print_json(value: Any) -> None:
-    import orjson
-
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
-
-
 def _next_commands(out: Path) -> None:
     import shlex
 
     from rich.text import Text
 
-    console = _console()
+    screen = console()
     again = shlex.join(["d4a", *(argument for argument in sys.argv[1:] if argument not in ("--fresh", "--accept-class"))])
     for command, what in (
         (f"d4a why {out}", "what was dropped, and why"),
@@ -339,7 +315,7 @@ def _next_commands(out: Path) -> None:
         (f"{out}/report.html", "the run as a page"),
         (f"{again} --set STAGE.OPTION=VALUE", "another threshold, no new scan"),
     ):
-        console.print(Text.assemble(f"{command:<34}", (f"  {what}", "dim")), soft_wrap=True)
+        screen.print(Text.assemble(f"{command:<34}", (f"  {what}", "dim")), soft_wrap=True)
 
 
 def main() -> None:

@@ -6,13 +6,15 @@ unit is the same work on a laptop, in a Slurm array element or in a Ray task.
 
 from __future__ import annotations
 
+import re
+import shutil
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
@@ -22,7 +24,7 @@ from .backends.device import choose
 from .cuts import read_spans
 from .decide import decide_key, decide_round
 from .doctor import memory_share
-from .engines.local import LocalEngine, Unit
+from .engines.local import LocalEngine, Unit, Work
 from .errors import D4AError, MachineError
 from .evidence import Evidence
 from .layout import lay_out, layout_key
@@ -34,6 +36,7 @@ from .progress import Reporter
 from .publish import publish
 from .recipe import Recipe
 from .scan import missing_rows, parts_of, scan_partition
+from .slurm_jobs import check_free
 from .sources import changed
 from .stage import Bools, Ints, Judging, Machine
 from .store import Store, checked, committed, data_file, read_json, replacing, write_json
@@ -54,11 +57,23 @@ def run_unit(unit: Unit) -> dict[str, Any]:
         counts = scan_partition(store, flow, unit["round"], unit["partition"], entering, cuts, fence, borne, care)
         return {"partition": unit["partition"], **counts}
     if unit["kind"] == "pack":
+        if is_committed(store, plan, unit):
+            return {"records": 0}
         return pack_shard(store, flow, unit["layout"], unit["shard"], fence)
     evidence = Evidence(store, flow, plan.limit, unit["memory"], choose(plan.machine.device, "cupy").backend)
     if unit["kind"] == "decide":
         return decide_round(store, evidence, unit["round"], unit["key"], unit["before"], fence)
     return lay_out(store, evidence, unit["decided"], plan.recipe.output, unit["key"], fence)
+
+
+def is_committed(store: Store, plan: Plan, unit: Unit) -> bool:
+    """Whether there is nothing left to do of a unit of a scan or a pack."""
+    flow = plan.flow(unit["flow"])
+    if unit["kind"] == "pack":
+        return committed(store.unit("pack", flow.name, unit["shard"]["unit"])) is not None
+    parts = parts_of(store, flow, unit["round"], flow.partitions[unit["partition"]])
+    missing = missing_rows(parts, _entering(store, flow, unit) if unit["before"] else None)
+    return missing is not None and not len(missing)
 
 
 def _entering(store: Store, flow: FlowPlan, unit: Unit) -> Ints:
@@ -80,45 +95,116 @@ def _kept(verdicts: Path) -> Bools:
 # -------------------------------------------------------------------------------------------------- driver
 
 
+class Engine(Protocol):
+    """Runs independent units. One that gives no result for a unit leaves it to others, and the run goes on when they committed it."""
+
+    workers: int
+    memory: int
+
+    def run(self, units: list[Unit], work: Work) -> Iterator[dict[str, Any]]:
+        """Results of `work`, in any order."""
+
+
+class Deferred(Exception):  # noqa: N818
+    """The engine left units to others. `steps`: name of a step -> how many of its units."""
+
+    def __init__(self, steps: dict[str, int]) -> None:
+        super().__init__(steps)
+        self.steps = steps
+
+
+def scan_step(flow: str, round_index: int) -> str:
+    """Name of the step that scans a flow in a round."""
+    return f"scan {flow}" + _round(round_index)
+
+
+def decide_step(flow: str, round_index: int) -> str:
+    """Name of the step that decides on a round."""
+    return f"decide {flow}" + _round(round_index)
+
+
+def layout_step(flow: str) -> str:
+    """Name of the step that lays out a flow."""
+    return f"lay out {flow}"
+
+
+def pack_step(flow: str) -> str:
+    """Name of the step that packs a flow."""
+    return f"pack {flow}"
+
+
+def _round(round_index: int) -> str:
+    return f" (round {round_index + 1})" if round_index else ""
+
+
+def units_file(store: Store, step: str) -> Path:
+    """The list of a step's units, one a line; there is none where it has nothing to do."""
+    return store.state / "steps" / f"{re.sub(r'[^a-z0-9]+', '-', step).strip('-')}.jsonl"
+
+
 class Driver:
     """One run over one dataset folder, under its lock."""
 
-    def __init__(self, store: Store, plan: Plan, engine: LocalEngine, run_id: str, reporter: Reporter) -> None:
+    def __init__(self, store: Store, plan: Plan, engine: Engine, run_id: str, reporter: Reporter) -> None:
         self.store, self.plan, self.engine, self.run_id, self.reporter = store, plan, engine, run_id, reporter
         self.outcomes = {flow.name: FlowOutcome(flow.name, skipped=flow.skipped) for flow in plan.flows}
         self._decided: defaultdict[str, list[str]] = defaultdict(list)
         self._scanned: defaultdict[str, Counter[int]] = defaultdict(Counter)  # by partition
         self._bad = {flow.name: Tolerance(flow.name, plan.recipe.max_bad_records) for flow in plan.flows}
         self._stamp = save_plan(store, plan)
+        self._left: dict[str, int] = {}
+        shutil.rmtree(store.state / "steps", ignore_errors=True)
 
     def run(self) -> Outcome:
-        """Scan and decide round after round, lay out, pack, publish."""
+        """Everything, to the published dataset. Raises Deferred where the engine left units to others."""
         started = time.monotonic()
-        for round_index in range(max(len(flow.rounds) for flow in self.plan.flows)):
-            flows = [flow for flow in self.plan.flows if len(flow.rounds) > round_index]
-            for flow in flows:
-                self._scan(flow, round_index)
-            for flow in flows:
-                self._decide(self.plan.flow(flow.name), round_index)
-        for flow in self.plan.flows:
-            self._lay_out(flow)
-        self._check_sources()
-        self._pack()
+        self.work()
         with self.reporter.spinner("publish"):
             dataset, published = publish(self.store, self.plan, list(self.outcomes.values()))
         return Outcome(
             self.store.root, dataset.dataset_id, list(self.outcomes.values()), time.monotonic() - started, published, self.plan.limit
         )
 
+    def work(self) -> None:
+        """Scan and decide round after round, lay out, pack. Raises Deferred."""
+        for round_index in range(max(len(flow.rounds) for flow in self.plan.flows)):
+            flows = [flow for flow in self.plan.flows if len(flow.rounds) > round_index]
+            for flow in flows:
+                self._scan(flow, round_index)
+            self._end_of_step()
+            for flow in flows:
+                self._decide(self.plan.flow(flow.name), round_index)
+        for flow in self.plan.flows:
+            self._lay_out(flow)
+        self._check_sources()
+        self._pack()
+        self._end_of_step()
+
+    def _end_of_step(self) -> None:
+        """What comes next needs all units so far."""
+        if self._left:
+            raise Deferred(self._left)
+
     def _units(self, name: str, units: list[Unit], reused: int = 0) -> Iterator[dict[str, Any]]:
         self.reporter.step(name, len(units) + reused, reused)
         common = {"root": str(self.store.root), "run": self.run_id, "plan": self._stamp, "memory": self.engine.memory}
         whole = [{**unit, **common} for unit in units]
-        with replacing(self.store.state / "steps" / f"{name.replace(' ', '-')}.jsonl") as file:
-            file.writelines(orjson.dumps(unit) + b"\n" for unit in whole)
+        if whole:
+            with replacing(units_file(self.store, name)) as file:
+                file.writelines(orjson.dumps(unit) + b"\n" for unit in whole)
+        left = len(whole)
         for result in self.engine.run(whole, run_unit):
+            left -= 1
             self.reporter.advance(result.get("records", 0))
             yield result
+        if left:
+            self._left[name] = left
+
+    def _unit(self, name: str, unit: Unit) -> dict[str, Any]:
+        """The result of a step of one unit, on which all that follows rests."""
+        for result in self._units(name, [unit]):
+            return result
+        raise Deferred(self._left)
 
     def _scan(self, flow: FlowPlan, round_index: int) -> None:
         before = self._decided[flow.name][-1] if round_index else ""
@@ -126,7 +212,7 @@ class Driver:
             for one in parts_of(self.store, flow, round_index, part):
                 self._bad[flow.name].add(one.manifest["bad"])
         todo = [unit for unit in self._scan_units(flow, round_index, before) if unit is not None]
-        name = f"scan {flow.name}" + (f" (round {round_index + 1})" if round_index else "")
+        name = scan_step(flow.name, round_index)
         if self.plan.limit is not None and round_index == 0:
             self._scan_first(flow, name, todo)
         else:
@@ -135,11 +221,10 @@ class Driver:
     def _scan_units(self, flow: FlowPlan, round_index: int, before: str) -> Iterator[Unit | None]:
         """One unit for every partition with something to scan, None for one without."""
         starts = Evidence(self.store, flow, self.plan.limit).starts if before else np.zeros(len(flow.partitions) + 1, np.int64)
-        for ordinal, part in enumerate(flow.partitions):
+        for ordinal in range(len(flow.partitions)):
             unit = {"kind": "scan", "flow": flow.name, "round": round_index, "partition": ordinal, "before": before}
             unit.update(start=int(starts[ordinal]), end=int(starts[ordinal + 1]))
-            missing = missing_rows(parts_of(self.store, flow, round_index, part), _entering(self.store, flow, unit) if before else None)
-            yield unit if missing is None or len(missing) else None
+            yield None if is_committed(self.store, self.plan, unit) else unit
 
     def _scan_first(self, flow: FlowPlan, name: str, todo: list[Unit]) -> None:
         """With --limit: scan partitions in order until they hold enough records, and leave the rest out of the plan."""
@@ -171,7 +256,7 @@ class Driver:
         before = decided[-1] if decided else ""
         key = decide_key(Evidence(self.store, flow, self.plan.limit), round_index, before)
         unit = {"kind": "decide", "flow": flow.name, "round": round_index, "key": key, "before": before}
-        result = next(self._units(f"decide {flow.name}" + (f" (round {round_index + 1})" if round_index else ""), [unit]))
+        result = self._unit(decide_step(flow.name, round_index), unit)
         decided.append(key)
         if "cuts" in result:
             self.plan = self.plan.with_cuts(flow.name, result["cuts"])
@@ -194,7 +279,7 @@ class Driver:
         flow = self.plan.flow(flow.name)
         decided = self._decided[flow.name]
         key = layout_key(Evidence(self.store, flow, self.plan.limit), decided[-1], self.plan.recipe.output)
-        result = next(self._units(f"lay out {flow.name}", [{"kind": "layout", "flow": flow.name, "key": key, "decided": decided}]))
+        result = self._unit(layout_step(flow.name), {"kind": "layout", "flow": flow.name, "key": key, "decided": decided})
         outcome = self.outcomes[flow.name]
         outcome.layout = key
         outcome.shards, outcome.licences, outcome.suffixes = result["shards"], result["licences"], result["suffixes"]
@@ -214,7 +299,7 @@ class Driver:
             outcome = self.outcomes[flow.name]
             todo = [s for s in outcome.shards if packed(self.store, flow.name, s, published) is None]
             units = [{"kind": "pack", "flow": flow.name, "layout": outcome.layout, "shard": shard} for shard in todo]
-            for _ in self._units(f"pack {flow.name}", units, len(outcome.shards) - len(todo)):
+            for _ in self._units(pack_step(flow.name), units, len(outcome.shards) - len(todo)):
                 pass
 
 
@@ -257,23 +342,21 @@ def curate(
     limit: int | None = None,
     fresh: bool = False,
     accept_class: bool = False,
+    take_over: bool = False,
     reporter: Reporter,
 ) -> Outcome:
     """Raw folders in, a finished dataset out. Raises D4AError; what was committed until then is used by the next run.
 
-    memory  bytes for pair searches, None: a quarter of what is free
+    memory     bytes for pair searches, None: a quarter of what is free
+    take_over  do not ask Slurm whether jobs of this dataset are alive
     """
     out = out.absolute()
     store, run_id = Store(out), uuid.uuid4().hex
     store.make()
+    if not take_over:
+        check_free(store)
     with store.locked(run_id):
-        store.finish_publication()
-        if fresh:
-            store.drop_state("scan", "decide", "match", "layout", "pack", "next")
-        store.check_published()
-        with reporter.spinner("list sources, find models"):
-            plan = make_plan(recipe, recipe_digest, machine, out, limit)
-        _check_class(store, plan, fresh or accept_class)
+        plan = begin(store, lambda: make_plan(recipe, recipe_digest, machine, out, limit), reporter, fresh, accept_class)
         engine = LocalEngine(workers, memory or memory_share(), after_death)
         try:
             outcome = Driver(store, plan, engine, run_id, reporter).run()
@@ -282,6 +365,18 @@ def curate(
             raise
         engine.close()
         return outcome
+
+
+def begin(store: Store, planned: Callable[[], Plan], reporter: Reporter, fresh: bool = False, accept_class: bool = False) -> Plan:
+    """The plan of a run that starts, under the lock: what a crash left is cleared up first. Raises D4AError."""
+    store.finish_publication()
+    if fresh:
+        store.drop_state("scan", "decide", "match", "layout", "pack", "next")
+    store.check_published()
+    with reporter.spinner("list sources, find models"):
+        plan = planned()
+    _check_class(store, plan, fresh or accept_class)
+    return plan
 
 
 def _check_class(store: Store, plan: Plan, accept: bool) -> None:

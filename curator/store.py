@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import functools
 import hashlib
 import os
@@ -22,7 +21,8 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from .errors import D4AError, MachineError, UsageError
+from .errors import D4AError, UsageError
+from .lock import driving
 
 STATE = ".d4a"
 UNIT_MANIFEST = "manifest.json"
@@ -62,11 +62,16 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _process() -> str:
+    """Names a process among those of all machines: two nodes may do one unit, when the first is thought to be dead."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file object whose content appears under `path` whole, or not at all. Raises D4AError on a full disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{_process()}.tmp")
     try:
         with temporary.open("wb") as file:
             yield file
@@ -111,17 +116,20 @@ class Folder:
 
     Files are written beside their final place, synced, and renamed with their digest in the name; the
     manifest follows last. An exception, or a fence that no longer holds, leaves no manifest.
+
+    digests  stem -> sha256 (hex) that a writer gives, of what decides its file's bytes; else it is that of the bytes
     """
 
     def __init__(self, path: Path, fence: Callable[[], None] = lambda: None) -> None:
         self.path = path
         self.manifest: dict[str, Any] = {}
+        self.digests: dict[str, str] = {}
         self._fence = fence
         self._pending: list[tuple[str, str, Path]] = []
 
     def file(self, stem: str, suffix: str) -> Path:
         """A path to write to now; it becomes `<stem>-<digest><suffix>` at the commit."""
-        temporary = self.path / f".{stem}.{os.getpid()}.tmp"
+        temporary = self.path / f".{stem}.{_process()}.tmp"
         self._pending.append((stem, suffix, temporary))
         return temporary
 
@@ -145,7 +153,7 @@ class Folder:
         files = {}
         for stem, suffix, temporary in self._pending:
             with temporary.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                sha256 = self.digests.get(stem) or hashlib.file_digest(file, "sha256").hexdigest()
                 os.fsync(file.fileno())
             name = f"{stem}-{sha256[:16]}{suffix}"
             self._fence()
@@ -185,9 +193,14 @@ def checked(path: Path) -> Path:
     """The path of a unit's data file that is intact. Raises D4AError for another; its unit then counts as not committed."""
     if intact(path):
         return path
+    raise damaged(path)
+
+
+def damaged(path: Path) -> D4AError:
+    """The error for a data file that is not as it was written; its unit counts as not committed from now on."""
     with contextlib.suppress(OSError):
         (path.parent / UNIT_MANIFEST).unlink(missing_ok=True)
-    raise D4AError("damaged since it was written", str(path), "run the same command again: this piece of work is done anew")
+    return D4AError("damaged since it was written", str(path), "run the same command again: this piece of work is done anew")
 
 
 # ------------------------------------------------------------------------------------------------ state
@@ -229,30 +242,23 @@ class Store:
             raise write_error(error, self.root) from error
 
     @contextlib.contextmanager
-    def locked(self, run_id: str) -> Iterator[None]:
-        """Be the only driver of this dataset. Raises D4AError naming the one that holds it."""
-        try:
-            lock = (self.state / "lock").open("a+")
-        except OSError as error:
-            raise write_error(error, self.state / "lock") from error
-        with lock:
+    def locked(self, run_id: str, joins: bool = False) -> Iterator[None]:
+        """Be the only driver of this dataset. Raises D4AError naming the one that holds it.
+
+        joins  the run began in another process: it waits a minute for that one to let go, and must still own the state
+        """
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                raise D4AError(
-                    f"another run works on this dataset: {lock.read().strip()}", str(self.root), "wait for it, or end it"
-                ) from None
+                stack.enter_context(driving(self.state / "lock", 60.0 if joins else 0.0))
+                if joins:
+                    self.fence(run_id)()
+                else:
+                    with replacing(self.state / "run") as file:
+                        file.write(run_id.encode())
+                    for left in self.state.rglob(".*.tmp"):  # of workers that were killed
+                        left.unlink(missing_ok=True)
             except OSError as error:
-                hint = "choose a place on another file system with --out"
-                raise MachineError(f"this file system has no locks: {error.strerror}", str(self.root), hint) from error
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-            lock.flush()
-            with replacing(self.state / "run") as file:
-                file.write(run_id.encode())
-            for left in self.state.rglob(".*.tmp"):  # of workers that were killed
-                left.unlink(missing_ok=True)
+                raise write_error(error, self.state / "lock") from error
             yield
 
     def drop_state(self, *acts: str) -> None:

@@ -15,8 +15,8 @@ from small_corpus import write_recipe, write_text_inputs
 ROOT = Path(__file__).parents[1]
 # floors of the house, top to bottom: a module imports from its own floor's package or from floors below
 FLOORS = [
-    {"cli", "__main__"},
-    {"summary", "show_catalog", "run", "schema"},
+    {"cli", "cli_slurm", "cli_options", "__main__"},
+    {"slurm_submit", "slurm_element", "slurm_status", "show_slurm", "summary", "show_catalog", "run", "schema"},
     {
         "publish",
         "pack",
@@ -35,8 +35,8 @@ FLOORS = [
         "searches",
     },
     {"plan", "sources", "doctor", "catalog", "load", "overrides", "recipe_stages", "complaints"},
-    {"stage", "options", "modality", "registry", "store", "shards", "dedup", "positions", "wording"},
-    {"backends", "recipe", "columns", "progress", "errors"},
+    {"stage", "options", "modality", "registry", "slurm_jobs", "store", "shards", "dedup", "positions", "wording"},
+    {"backends", "recipe", "columns", "progress", "lock", "errors"},
 ]
 
 
@@ -66,7 +66,14 @@ def test_the_wheel_holds_only_d4a_and_all_of_it(wheel: Path) -> None:
     modules = [p for folder in ("curator", "modalities", "models", "configs") for p in (ROOT / folder).rglob("*.py")]
     expected = {f"d4a/{path.relative_to(ROOT)}" for path in modules} | {"d4a/__init__.py", "d4a/py.typed"}
     assert expected <= names
-    for data in ("configs/recipe.schema.json", "configs/quickstart.yaml", "modalities/text/unicode.npz", "curator/report/report.css"):
+    for data in (
+        "configs/recipe.schema.json",
+        "configs/quickstart.yaml",
+        "slurm/cpu.sbatch",
+        "slurm/element.sh",
+        "modalities/text/unicode.npz",
+        "curator/report/report.css",
+    ):
         assert f"d4a/{data}" in names
     assert not [name for name in names if "/tests/" in name or "/bench/" in name or "/demo/" in name]
 

@@ -1,0 +1,190 @@
+"""A cluster for the session, and a recipe of two rounds whose stages are slow on demand and write down what they do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from small_corpus import published, write_text_inputs
+
+SCRIPT = Path(__file__).with_name("cluster.sh")
+NODES = 3
+# of another author: one measures before dedup, one is a model behind it, so that there are two rounds and the second wants a card
+STAGES = '''
+import os, time
+import pyarrow as pa
+from d4a.curator.options import Options
+from d4a.curator.stage import Filter, Value
+
+
+class Slow(Filter):
+    """Takes SLOW_S a batch and adds a line to SCANS; a partition of the tests is one batch."""
+
+    name = "text.test.slow"
+    Options = Options
+    values = (Value("nothing", pa.int32(), "0"),)
+
+    def measure(self, batch):
+        time.sleep(float(os.environ.get("SLOW_S", 0)))
+        if "SCANS" in os.environ:
+            with open(os.environ["SCANS"], "a") as file:
+                file.write(f"{self.name}\\n")
+        return {"nothing": pa.array([0] * batch.num_rows, pa.int32())}
+
+    def rules(self):
+        return []
+
+
+class Model(Slow):
+    """The same, where models run."""
+
+    name = "text.test.model"
+    cost = "model"
+'''
+ENTRY_POINTS = "[d4a.stages]\ntext.test.slow = slow_stages:Slow\ntext.test.model = slow_stages:Model\n"
+RECIPE = """name: cluster
+text:
+  sources:
+    - path: "{source}"
+  partition_bytes: 24000
+  stages:
+    - use: text.clean
+    - use: text.test.slow
+    - use: text.dedup.exact
+    - use: text.dedup.fuzzy
+    - use: text.test.model
+output:
+  path: "{out}"
+  shard_bytes: 64KiB
+"""
+
+
+def missing() -> str:
+    """Why no cluster can run here; empty where one can."""
+    if os.geteuid() != 0:
+        return "a Slurm of several nodes needs root"
+    lacking = [name for name in ("slurmctld", "slurmd", "munged", "ip", "nsenter", "unshare") if shutil.which(name) is None]
+    if lacking:
+        return f"not installed: {', '.join(lacking)} (tests/slurm/install.sh)"
+    tried = subprocess.run(["unshare", "--net", "--uts", "--mount", "--pid", "--fork", "true"], capture_output=True, text=True)
+    return f"no namespaces here: {tried.stderr.strip()}" if tried.returncode else ""
+
+
+@dataclass
+class Cluster:
+    """A running Slurm, and what a user would type on its login node."""
+
+    environment: dict[str, str]
+    templates: Path
+    crashed: list[str] = field(default_factory=list)
+
+    def call(self, *words: object, code: int | None = 0, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a command where the cluster answers."""
+        done = subprocess.run([*map(str, words)], capture_output=True, text=True, env={**self.environment, **more}, timeout=200)
+        assert code is None or done.returncode == code, f"exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def d4a(self, *words: object, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+        """`d4a …`; the exit code must be `code`."""
+        done = self.call(sys.executable, "-m", "d4a.curator", *words, code=code, **more)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def submit(self, recipe: Path, out: Path, **more: str) -> None:
+        """Submit for two nodes, with the templates of the tests and for nodes with cards."""
+        self.d4a("slurm", "submit", recipe, "--out", out, "--nodes", 2, "--templates", self.templates, "--device", "cuda", **more)
+
+    def status(self, out: Path) -> dict[str, dict[str, object]]:
+        """step -> row of `d4a slurm status`."""
+        return {row["step"]: row for row in json.loads(self.d4a("slurm", "status", out, "--json").stdout)["rows"]}
+
+    def queue(self) -> list[list[str]]:
+        """(job, state, name) of all that waits or runs."""
+        return [line.split() for line in self.call("squeue", "-h", "-r", "-o", "%i %T %j").stdout.splitlines()]
+
+    def until(self, what: Callable[[], object], seconds: float = 120) -> None:
+        """Wait for something; requeued jobs begin at once, not when their credential has expired."""
+        ends = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < ends, f"{self.queue()}\n{self.call('scontrol', 'show', 'job').stdout[-3000:]}"
+            for job, state, _ in self.queue():
+                if state == "PENDING":
+                    self.call("scontrol", "update", f"jobid={job}", "starttime=now", code=None)
+            time.sleep(0.3)
+
+    def drained(self) -> bool:
+        """Whether nothing waits or runs."""
+        return not self.queue()
+
+    def node(self, act: str, name: str) -> None:
+        """`crash` or `boot` a node."""
+        self.call(SCRIPT, act, name)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    if why := missing():
+        pytest.skip(why)
+    folder = Path(tempfile.mkdtemp(prefix="d4a-slurm-", dir="/tmp"))  # short: it holds sockets
+    number = os.getpid()
+    environment = {
+        **os.environ,
+        "DIR": str(folder),
+        "BR": f"d4a{number % 100000}",
+        "NET": f"10.{200 + number % 50}.{number % 250}",
+        "PORT": str(20000 + number % 10000),  # of slurmctld: another session's may run beside this one
+        "NODES": str(NODES),
+        "MAXARRAY": "2",
+        "SLURM_CONF": str(folder / "etc/slurm.conf"),
+        "COLUMNS": "160",
+    }
+    stages = tmp_path_factory.mktemp("stages")
+    (stages / "slow_stages-1.0.dist-info").mkdir()
+    (stages / "slow_stages.py").write_text(STAGES)
+    (stages / "slow_stages-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: slow-stages\nVersion: 1.0\n")
+    (stages / "slow_stages-1.0.dist-info/entry_points.txt").write_text(ENTRY_POINTS)
+    environment["PYTHONPATH"] = str(stages)
+    templates = tmp_path_factory.mktemp("site") / "templates"
+    running = Cluster(environment, templates)
+    running.d4a("slurm", "templates", templates)
+    for path in templates.glob("*.sbatch"):
+        text = re.sub(r"--time=\S+", "--time=10", path.read_text()).replace("cpus-per-task=8", "cpus-per-task=2")
+        path.write_text(re.sub(r"#SBATCH --mem=.*\n", "", text))
+    try:
+        running.call(SCRIPT, "start")
+        yield running
+    finally:
+        running.call(SCRIPT, "stop", code=None)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Calm:
+    """The undisturbed local run: what every other must equal."""
+
+    recipe: Path
+    source: Path
+    out: Path
+    files: dict[str, str]
+    units: int
+
+
+@pytest.fixture(scope="session")
+def calm(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Calm:
+    folder = tmp_path_factory.mktemp("calm")
+    write_text_inputs(folder / "in", files=4)
+    recipe = folder / "r.yaml"
+    recipe.write_text(RECIPE.format(source=folder / "in", out=folder / "out"))
+    told = cluster.d4a("curate", recipe, "--workers", 2, "--device", "cpu", "--json", SCANS=str(folder / "scans"))
+    assert json.loads(told.stdout)["published"]
+    return Calm(recipe, folder / "in", folder / "out", published(folder / "out"), len((folder / "scans").read_text().splitlines()))

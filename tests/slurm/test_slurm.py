@@ -1,0 +1,162 @@
+"""A real Slurm of three nodes: whatever dies on the way, the dataset is that of an undisturbed local run, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from small_corpus import published, write_text_inputs
+
+ELEMENT = 2  # units that an element of the tests has in hand: --cpus-per-task
+
+
+def scans(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def logs(out: Path, step: str) -> str:
+    return "".join(path.read_text() for path in sorted((out / ".d4a/slurm/logs").glob(f"{step}-*.log")))
+
+
+def assert_same(out: Path, calm, cluster) -> None:
+    assert published(out) == calm.files, logs(out, "*")[-3000:]
+    assert "whole" in cluster.d4a("verify", out).stdout
+
+
+def test_a_graph_of_three_arrays_longer_than_one_array_may_be(cluster, calm, tmp_path: Path) -> None:
+    out, told = tmp_path / "out", tmp_path / "scans"
+    rehearsed = cluster.d4a("slurm", "submit", calm.recipe, "--out", out, "--nodes", 2, "--templates", cluster.templates, "--dry-run")
+    assert "#SBATCH --gres=gpu:1" in rehearsed.stdout and "--array=0-1%" in rehearsed.stdout
+    assert not out.exists() and cluster.drained()
+    cluster.submit(calm.recipe, out, SCANS=str(told))
+    record = json.loads((out / ".d4a/slurm.json").read_text())
+    arrays = {step["name"]: step for group in record["groups"] for step in group if step["kind"] != "driver"}
+    assert list(arrays) == ["scan text", "scan text (round 2)", "pack text"]
+    assert len(arrays["scan text"]["jobs"]) > 1 and arrays["scan text (round 2)"]["kind"] == "gpu"
+    refused = cluster.d4a("curate", calm.recipe, "--out", out, code=1)
+    assert "scancel " in refused.stderr and refused.stderr.strip().endswith(record["groups"][-1][0]["jobs"][0])
+    cluster.until(cluster.drained)
+    assert_same(out, calm, cluster)
+    assert scans(told) == calm.units
+    # cards are asked for and seen where a model runs, and there alone
+    assert "cards " in logs(out, "scan-text-round-2") and "cards " not in logs(out, "pack-text")
+    assert "finished" in cluster.d4a("slurm", "status", out).stdout
+    assert all(row["left"] == 0 for row in cluster.status(out).values())
+    cluster.d4a("curate", calm.recipe, "--out", out, "--device", "cpu")  # nobody holds it any more
+
+
+def test_a_failed_element_leaves_nothing_pending_and_resume_does_what_is_missing(cluster, calm, tmp_path: Path) -> None:
+    source, recipe, out, told = tmp_path / "in", tmp_path / "r.yaml", tmp_path / "out", tmp_path / "scans"
+    write_text_inputs(source, files=4)
+    recipe.write_text(calm.recipe.read_text().replace(str(calm.source), str(source)))
+    names = ",".join(f"n{number}" for number in (1, 2, 3))
+    cluster.call("scontrol", "update", f"nodename={names}", "state=drain", "reason=wait")
+    cluster.submit(recipe, out, SCANS=str(told))
+    victim = source / "part-00.jsonl"
+    before = victim.stat()
+    victim.touch()
+    cluster.call("scontrol", "update", f"nodename={names}", "state=resume")
+    cluster.until(cluster.drained)
+    row = cluster.status(out)["scan text"]
+    assert row["failed"] and row["left"] and row["done"] and "changed since the sources were listed" in Path(row["logs"][0]).read_text()
+    assert not (out / "dataset.json").exists()
+    assert "stopped: nothing is queued" in cluster.d4a("slurm", "status", out).stdout
+    os.utime(victim, ns=(before.st_atime_ns, before.st_mtime_ns))
+    cluster.d4a("slurm", "resume", out, SCANS=str(told))
+    assert cluster.status(out)["scan text"]["units"] == row["left"]
+    cluster.until(cluster.drained)
+    assert published(out) == published(calm.out)
+    assert scans(told) <= calm.units + row["failed"] * ELEMENT
+
+
+def test_out_of_time_it_goes_back_into_the_queue(cluster, calm, tmp_path: Path) -> None:
+    out, told = tmp_path / "out", tmp_path / "scans"
+    one = tmp_path / "templates"  # one unit at a time: some are done and some left when the signal comes
+    subprocess.run(["cp", "-r", cluster.templates, one], check=True)
+    (one / "cpu.sbatch").write_text((one / "cpu.sbatch").read_text().replace('source "$1/el', 'workers=1\nsource "$1/el'))
+    command = ["slurm", "submit", calm.recipe, "--out", out, "--nodes", 1, "--templates", one, "--device", "cuda"]
+    cluster.d4a(*command, SCANS=str(told), SLOW_S="1.5")
+    cluster.until(lambda: "1/2 units" in logs(out, "scan-text") or scans(told) >= 2)
+    job = next(job for job, state, _ in cluster.queue() if state == "RUNNING")
+    cluster.call("scancel", "--signal=USR1", "--batch", job)
+    cluster.until(lambda: "goes back into the queue" in logs(out, "scan-text"))
+    cluster.until(cluster.drained)
+    assert_same(out, calm, cluster)
+    assert calm.units <= scans(told) <= calm.units + 1
+
+
+def test_a_node_that_loses_its_power(cluster, calm, tmp_path: Path) -> None:
+    out, told = tmp_path / "out", tmp_path / "scans"
+    cluster.submit(calm.recipe, out, SCANS=str(told), SLOW_S="1")
+    cluster.until(lambda: scans(told))
+    node = next(line for line in cluster.call("squeue", "-h", "-t", "R", "-o", "%N").stdout.split())
+    cluster.node("crash", node)
+    cluster.until(lambda: cluster.call("sinfo", "-h", "-n", node, "-o", "%T").stdout.startswith("down"))
+    cluster.node("boot", node)
+    cluster.until(cluster.drained)
+    assert_same(out, calm, cluster)
+    assert scans(told) <= calm.units + 2 * ELEMENT
+
+
+def test_killed_at_random_and_resumed(cluster, calm, tmp_path: Path) -> None:
+    out, rng, killed = tmp_path / "out", random.Random(7), 0
+    cluster.submit(calm.recipe, out)
+    while not (out / "dataset.json").exists():
+        time.sleep(rng.uniform(0.5, 4))
+        victims = [int(pid.name) for pid in Path("/proc").iterdir() if pid.name.isdigit() and str(out) in arguments(pid)]
+        if victims and killed < 3:
+            os.kill(rng.choice(victims), signal.SIGKILL)
+            killed += 1
+        if cluster.drained() and not (out / "dataset.json").exists():
+            cluster.d4a("slurm", "resume", out)
+    cluster.until(cluster.drained)
+    assert killed
+    assert_same(out, calm, cluster)
+
+
+def arguments(process: Path) -> str:
+    """Of a job's own processes: the driver of an element and the driver jobs, not sbatch and not this test."""
+    try:
+        words = (process / "cmdline").read_bytes().decode().split("\0")
+    except OSError:
+        return ""
+    return " ".join(words) if "run-unit" in words or "drive" in words else ""
+
+
+def test_begun_here_gone_on_there_and_finished_here(cluster, calm, tmp_path: Path) -> None:
+    out, told = tmp_path / "out", tmp_path / "scans"
+    command = [sys.executable, "-m", "d4a.curator", "curate", calm.recipe, "--out", out, "--workers", "1", "--device", "cpu"]
+    here = subprocess.Popen([*map(str, command)], env={**cluster.environment, "SCANS": str(told), "SLOW_S": "1"}, stderr=subprocess.DEVNULL)
+    while scans(told) < 2:
+        time.sleep(0.05)
+    here.send_signal(signal.SIGINT)
+    assert here.wait() == 130
+    cluster.submit(calm.recipe, out, SCANS=str(told), SLOW_S="1")
+    row = cluster.status(out)["scan text"]
+    assert row["units"] < calm.units / 2  # the first round, less what was done here
+    cluster.until(lambda: cluster.status(out)["scan text"]["done"])
+    cluster.call("scancel", *{job.split("_")[0] for job, _, _ in cluster.queue()})
+    cluster.until(cluster.drained)
+    cluster.d4a("curate", calm.recipe, "--out", out, "--workers", 2, "--device", "cpu", SCANS=str(told))
+    assert_same(out, calm, cluster)
+    assert scans(told) <= calm.units + 1 + 2 * ELEMENT
+
+
+def test_where_squeue_is_not(cluster, calm, tmp_path: Path) -> None:
+    """Whether jobs are alive cannot be asked: refused, but for --take-over; the jobs then stop by themselves."""
+    out = tmp_path / "out"
+    cluster.submit(calm.recipe, out, SLOW_S="3")
+    elsewhere = {"PATH": str(tmp_path)}
+    refused = cluster.d4a("curate", calm.recipe, "--out", out, "--device", "cpu", code=1, **elsewhere)
+    assert "squeue does not answer" in refused.stderr and "--take-over" in refused.stderr
+    cluster.until(lambda: any(state == "RUNNING" for _, state, _ in cluster.queue()))
+    cluster.d4a("curate", calm.recipe, "--out", out, "--take-over", "--workers", 2, "--device", "cpu", **elsewhere)
+    cluster.until(cluster.drained)
+    assert_same(out, calm, cluster)
+    assert "another run has taken over this dataset" in logs(out, "scan-text")
