@@ -1,4 +1,4 @@
-"""Whether cuDF and CuPy have the functions that rapids.py calls, with the parameters it passes: their wheels are read, not imported.
+"""Whether cuDF, CuPy and numba-cuda have the functions that d4a calls, with the parameters it passes: their wheels are read, not imported.
 
 `make gpu-contract` downloads the wheels (some 150 MB, nothing is installed) and runs this; without them there is nothing to read.
 The calls are those that card_recorder.py sees, so a call that changes is held to the wheels without being listed here.
@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from card_recorder import Call, recording
-from d4a.curator.backends import rapids
+from d4a.curator.backends import rapids, sketch_cuda
 
 WHEELS = Path(__file__).parents[3] / ".venv" / "wheels"
 # where a class of cuDF, or what it inherits, is written
@@ -31,7 +31,7 @@ CUDF = {
 
 @cache
 def wheel(library: str) -> zipfile.ZipFile:
-    found = sorted(WHEELS.glob(f"{library}_*.whl"))
+    found = sorted(WHEELS.glob(f"{library}[-_]*.whl"))
     if not found:
         pytest.skip(f"no wheel of {library} in {WHEELS}: make gpu-contract")
     return zipfile.ZipFile(found[-1])
@@ -108,6 +108,27 @@ def test_what_cudf_calls_in_turn_takes_the_same() -> None:
 def test_cupy_counts_devices_by_a_function_of_this_name() -> None:
     files = [name for name in wheel("cupy").namelist() if name.startswith("cupy_backends/cuda/api/runtime.")]
     assert any(b"getDeviceCount" in wheel("cupy").read(name) for name in files)
+
+
+def test_numba_cuda_has_what_the_kernel_is_written_in() -> None:
+    names, calls = set(), []
+    for node in ast.walk(ast.parse(Path(sketch_cuda.__file__).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "cuda":
+            names.add(node.attr)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("cuda.jit", "cuda.to_device", "cuda.device_array"):
+            calls.append(node)
+    api, top = tree("numba_cuda", "numba/cuda/api.py").body, tree("numba_cuda", "numba/cuda/device_init.py").body
+    there = {alias.asname or alias.name for node in top if isinstance(node, ast.ImportFrom) for alias in node.names}
+    there |= {node.name for node in [*api, *top] if isinstance(node, ast.FunctionDef)}
+    assert {"shared", "atomic", "jit", "to_device", "device_array", "syncthreads_and"} <= names
+    assert names | {"is_available"} <= there
+    for call in calls:
+        name = ast.unparse(call.func).removeprefix("cuda.")
+        taken = signature(function(tree("numba_cuda", "numba/cuda/decorators.py").body if name == "jit" else api, name))
+        words = {word.arg for word in call.keywords if word.arg}
+        taken.bind(*call.args, **dict.fromkeys(words))
+        assert words <= set(taken.parameters)  # `jit` takes any other word, and does nothing with it
+    assert len(calls) == 4
 
 
 @pytest.mark.parametrize("wrong", [Call("cupy.argsort", (1,), {"order": 2}), Call("cupy.max", ()), Call("cupy.searchsorted", (1,))])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
+
+import pytest
 
 # a text without a token is one shingle, so bins stay empty to the end; a barrier costs the simulator a millisecond: one such text is enough
 PROGRAM = """
@@ -42,3 +45,21 @@ def test_the_card_sketches_as_the_cpu_does() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"})
     told = ["uint32 True True 768", "uint32 True True 512", "uint32 True True 0", "True 1", "True 0", ""]
     assert done.stdout.split("\n") == told, done.stdout + done.stderr
+
+
+COMPILED = """
+from d4a.curator.backends import sketch_cuda
+from numba import cuda, types
+
+longs, offsets, out = (types.Array(kind, rank, "C") for kind, rank in ((types.uint64, 1), (types.int64, 1), (types.uint32, 2)))
+given = (longs, offsets, longs, longs, types.int64, types.uint64, types.uint64, out)
+code, _ = cuda.compile_ptx(sketch_cuda._sketch.py_func, given, cc=(9, 0))
+print("atom.shared.min.u64" in code, ".local" in code, "f64" in code)
+"""
+
+
+@pytest.mark.skipif(find_spec("numba_cuda") is None, reason="needs numba-cuda with its compiler; no card")
+def test_the_kernel_compiles_for_a_card_in_whole_numbers_alone() -> None:
+    """64 unsigned bits beside a signed word become floating point in Numba, which no simulator shows."""
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, timeout=200)
+    assert done.stdout == "True False False\n", done.stdout + done.stderr
