@@ -89,8 +89,9 @@ class ContainedText(Dedup):
         return self.options.threshold
 
     def search_key(self) -> dict[str, Any]:
-        """The floor instead of the two options that it comes from."""
-        return {**super().search_key(), "pairs_from": min(self.options.threshold, self.options.pairs_from)}
+        """The floor instead of the two options that it comes from; whether candidates of the same source would take places in vain."""
+        floor = min(self.options.threshold, self.options.pairs_from)
+        return {**super().search_key(), "pairs_from": floor, "only_across_sources": self.options.only_across_sources}
 
     def preference(self, entered: Entered) -> Ints:
         """By `keep`; else the larger shingle set first, so that the container always stays, whatever white space either has."""
@@ -115,13 +116,16 @@ class ContainedText(Dedup):
     def pairs(self, entered: Entered) -> Pairs:
         """Pairs whose less preferred text is contained in the other one, with the share of its shingles that the other one has.
 
-        Texts of equal token lists are contained in the first of them, which alone is searched for.
+        Texts of equal token lists are contained in the first of them, which alone is searched for: with `only_across_sources` the
+        first of each source.
         """
         order = self.order(entered)
         tokens = entered.column("shingles").to_numpy() + self.options.ngram - 1
         order = order[tokens[order] >= self.options.min_tokens]
-        first = _first_copies(entered, order)
-        better, worse, notes = self._search(entered, order[first == np.arange(len(order))])
+        sources = self._sources(entered)[order]
+        first = _first_copies(entered, order, sources)
+        heads = first == np.arange(len(order))
+        better, worse, notes = self._search(entered, order[heads], sources[heads])
         similarity = exact_similarity(entered, worse, better, self._sets, compare=containment)
         enough = similarity >= self.search_key()["pairs_from"]
         notes["verified_pairs"] = len(better)
@@ -130,12 +134,18 @@ class ContainedText(Dedup):
     def _sets(self, texts: pa.Array) -> ShingleSets:
         return shingle_sets(tokenise(texts), self.options.ngram)
 
-    def _search(self, entered: Entered, order: Ints) -> tuple[Ints, Ints, dict[str, int]]:
+    def _sources(self, entered: Entered) -> Ints:
+        """(n,) int64: records of one source are not compared; -1 with all."""
+        if not self.options.only_across_sources:
+            return np.full(entered.size, -1, np.int64)
+        return np.unique(entered.column("source_index").to_numpy(), return_inverse=True)[1].astype(np.int64)
+
+    def _search(self, entered: Entered, order: Ints, sources: Ints) -> tuple[Ints, Ints, dict[str, int]]:
         """Candidates: better and worse records, and notes."""
         samples, space, most = read_samples(entered), entered.workspace, self.options.max_candidates
-        index = make_index(samples, order, most, space.folder, max(1, space.memory // 16))
+        index = make_index(samples, order, sources, most, space.folder, max(1, space.memory // 16))
         asking = int(np.count_nonzero(order < entered.settled))  # those before it, the settled ones, stay whatever holds them
-        found = find_containers(samples, order, asking, index, self.search_key()["pairs_from"], most)
+        found = find_containers(samples, order, sources, asking, index, self.search_key()["pairs_from"], most)
         return order[found.better], order[found.worse], {"candidate_pairs": found.looked, "capped_texts": found.capped}
 
 
@@ -144,11 +154,12 @@ def _percent(share: float) -> str:
     return f"{int(share * 1000) / 10:g} %"
 
 
-def _first_copies(entered: Entered, order: Ints) -> Ints:
-    """(n,) int64: for each place in `order` the first place of the same token list."""
+def _first_copies(entered: Entered, order: Ints, sources: Ints) -> Ints:
+    """(n,) int64: for each place in `order` the first place of the same token list and the same number in `sources`."""
     fingerprints, shingles = (entered.column(name).to_numpy()[order] for name in ("fingerprint", "shingles"))
-    by = np.lexsort((shingles, fingerprints))  # 64 bits alone would collide in a large corpus
+    by = np.lexsort((sources, shingles, fingerprints))  # 64 bits alone would collide in a large corpus
     other = (np.diff(fingerprints[by], prepend=np.uint64(0)) != 0) | (np.diff(shingles[by], prepend=0) != 0)
+    other |= np.diff(sources[by], prepend=-1) != 0
     first = np.empty(len(order), np.int64)
     first[by] = by[np.arange(len(by)) - depths(np.cumsum(other))]
     return first

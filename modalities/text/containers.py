@@ -47,7 +47,7 @@ class Index(NamedTuple):
     values   (m,) uint32    ascending
     buckets  (65537,) int64 values of highest bits k lie from buckets[k] to buckets[k + 1]
     texts    (m,) int64     number of texts that hold the value
-    ends     (m,) int64     it is held by heads[ends[i - 1]:ends[i]], of many by the most preferred ones only
+    ends     (m,) int64     it is held by heads[ends[i - 1]:ends[i]], of many by the most preferred ones only: see _list
     heads    (h,) uint32    ranks, ascending for each value
     """
 
@@ -81,40 +81,42 @@ def read_samples(entered: Entered) -> Sampled:
     return Sampled(read_only(spill.mapped("<u4")), begin, begin + size)
 
 
-def make_index(samples: Sampled, order: Ints, max_candidates: int, folder: Path, at_once: int) -> Index:
+def make_index(samples: Sampled, order: Ints, sources: Ints, max_candidates: int, folder: Path, at_once: int) -> Index:
     """Index of the samples of the records in `order`, in files.
 
     order    (n,) int64  records, the most preferred first: a record's place in it is its rank
+    sources  (n,) int64  of each rank, from 0 on: ranks of one source are not compared; -1 is compared with all
     at_once  samples that are sorted at a time, 8 bytes each: a range of values
     """
     total = int((samples.end - samples.begin)[order].sum())
     ranges = max(1, -(-total // at_once))
     read = samples.begin.copy()  # how far each record has been read
-    columns = [Spill(folder) for _ in range(4)]
+    columns, counts = [Spill(folder) for _ in range(4)], np.zeros(int(sources.max(initial=-1)) + 1, np.int64)
     for k in range(1, ranges + 1):
         end = (k << 32) // ranges
         postings = np.empty(_count_below(*samples, order, read, end), np.uint64)
         _collect(*samples, order, read, end, postings)
         postings.sort()
-        groups, held = _count_groups(postings, max_candidates)
+        groups, room = _count_groups(postings, max_candidates)
         found: tuple[npt.NDArray[Any], ...] = (
             np.empty(groups, np.uint32),
             np.empty(groups, np.int64),
             np.empty(groups, np.int64),
-            np.empty(held, np.uint32),
+            np.empty(room, np.uint32),
         )
-        _groups(postings, max_candidates, len(columns[3]) // 4, *found)
-        for spill, column in zip(columns, found, strict=True):
+        held = _groups(postings, sources, counts, max_candidates, len(columns[3]) // 4, *found)
+        for spill, column in zip(columns, (*found[:3], found[3][:held]), strict=True):
             spill.append(column)
     values, texts, ends, heads = (spill.mapped(dtype) for spill, dtype in zip(columns, ("u4", "i8", "i8", "u4"), strict=True))
     buckets = np.searchsorted(values, np.arange(1 << _BUCKET, dtype=np.uint32) << np.uint32(32 - _BUCKET))
     return Index(*map(read_only, (values, np.append(buckets, len(values)), texts, ends, heads)))
 
 
-def find_containers(samples: Sampled, order: Ints, asking: int, index: Index, floor: float, max_candidates: int) -> Found:
+def find_containers(samples: Sampled, order: Ints, sources: Ints, asking: int, index: Index, floor: float, max_candidates: int) -> Found:
     """Pairs that may be contained at `floor` or more, at most `max_candidates` a record, those of its rarest values first.
 
-    asking  the first rank for which containers are looked for
+    order, sources  as the index was made with
+    asking          the first rank for which containers are looked for
     """
     seen = np.full(len(order), -1, np.int64)
     at_once = max(1, _PAIRS_AT_ONCE // max_candidates)
@@ -125,7 +127,7 @@ def find_containers(samples: Sampled, order: Ints, asking: int, index: Index, fl
     capped = looked = 0
     for first in range(asking, len(order), at_once):
         last = min(first + at_once, len(order))
-        found, more, compared = _find(samples, order, first, last, index, floor, max_candidates, seen, probes, better, worse)
+        found, more, compared = _find(samples, order, sources, first, last, index, floor, max_candidates, seen, probes, better, worse)
         parts.append((better[:found].copy(), worse[:found].copy()))
         capped, looked = capped + more, looked + compared
     all_better, all_worse = (np.concatenate(side) for side in zip(*parts, strict=True))
@@ -169,31 +171,60 @@ def _collect(values: Values, begin: Ints, end: Ints, order: Ints, read: Ints, bo
 
 @kernel
 def _count_groups(postings: Hashes, most: int) -> tuple[int, int]:
-    """Values that two texts or more hold, and the ranks that are kept of them."""
+    """Values that two texts or more hold, and the most ranks that may be kept of them."""
     groups, held, start = 0, 0, 0
     for k in range(1, postings.size + 1):
         if k == postings.size or postings[k] >> _32 != postings[start] >> _32:
             if k - start > 1:
                 groups += 1
-                held += min(k - start, most)
+                held += min(k - start, 2 * most)
             start = k
     return groups, held
 
 
 @kernel
-def _groups(postings: Hashes, most: int, before: int, values: Values, texts: Ints, ends: Ints, heads: Values) -> None:
-    """Fill a part of the index; `before` ranks were written in the parts before."""
+def _groups(
+    postings: Hashes, sources: Ints, counts: Ints, most: int, before: int, values: Values, texts: Ints, ends: Ints, heads: Values
+) -> int:
+    """Fill a part of the index and return its number of ranks; `before` were written in the parts before. counts: see _list."""
     group, held, start = 0, 0, 0
     for k in range(1, postings.size + 1):
         if k == postings.size or postings[k] >> _32 != postings[start] >> _32:
             if k - start > 1:
                 values[group], texts[group] = np.uint32(postings[start] >> _32), k - start
-                for j in range(start, start + min(k - start, most)):
-                    heads[held] = np.uint32(postings[j])
-                    held += 1
+                held = _list(postings[start:k], sources, counts, most, heads, held)
                 ends[group] = before + held
                 group += 1
             start = k
+    return held
+
+
+@part
+def _list(postings: Hashes, sources: Ints, counts: Ints, most: int, heads: Values, held: int) -> int:
+    """Append the first `most` ranks of one value; where sources matter, for each source the first `most` of other sources.
+
+    Together these are 2 * most at most. counts: how many of each source were met, zeros before and after; empty where none matters.
+    """
+    if not counts.size:
+        for k in range(min(postings.size, most)):
+            heads[held + k] = np.uint32(postings[k] & np.uint64(0xFFFFFFFF))
+        return held + min(postings.size, most)
+    first, second = -1, -1  # the two sources met most often
+    for k in range(postings.size):
+        rank = np.uint32(postings[k] & np.uint64(0xFFFFFFFF))
+        source = sources[rank]
+        other = second if source == first else first  # of the sources that are not its own the one that passed over most so far
+        if k - (counts[other] if other >= 0 else 0) < most:
+            heads[held] = rank
+            held += 1
+        counts[source] += 1
+        if source != first and (first < 0 or counts[source] > counts[first]):
+            first, second = source, first
+        elif source != first and (second < 0 or counts[source] > counts[second]):
+            second = source
+    for posting in postings:
+        counts[sources[posting & np.uint64(0xFFFFFFFF)]] = 0
+    return held
 
 
 # -------------------------------------------------------------------------------------------------- search
@@ -203,6 +234,7 @@ def _groups(postings: Hashes, most: int, before: int, values: Values, texts: Int
 def _find(
     samples: Sampled,
     order: Ints,
+    sources: Ints,
     first: int,
     last: int,
     index: Index,
@@ -226,11 +258,11 @@ def _find(
                 break
             group = np.int64(probes[k] & np.uint64(0xFFFFFFFF))
             start, end = index.ends[group - 1] if group else 0, index.ends[group]
-            over |= index.texts[group] > most and rank > index.heads[end - 1]
+            over |= index.texts[group] > end - start and rank > index.heads[end - 1]
             for other in index.heads[start:end]:
                 if other >= rank:
                     break
-                if seen[other] == rank:
+                if seen[other] == rank or 0 <= sources[other] == sources[rank]:
                     continue
                 seen[other] = rank
                 looked += 1

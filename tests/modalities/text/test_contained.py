@@ -139,6 +139,31 @@ def test_of_equal_texts_one_stays_and_copies_share_its_containers() -> None:
     assert pairs.notes["verified_pairs"] == 1
 
 
+def test_texts_of_the_same_source_take_no_places_where_only_others_count() -> None:
+    part = words(*range(100))
+    same = [part + " " + words(*range(1000 * k, 1000 * k + 200)) for k in range(1, 41)]  # longer, so they are preferred
+    other = part.upper() + " " + words(*range(50_000, 50_100))
+    texts, sources = [part, *same, other, part], [0] * 41 + [1, 1]
+    stage = ContainedText(ContainedOptions(max_candidates=4, only_across_sources=True))
+    pairs = stage.pairs(Corpus.of(stage, texts, sources=sources))
+    found = set(zip(pairs.a.tolist(), pairs.b.tolist(), strict=True))
+    assert (41, 0) in found  # the only container of another source
+    assert {a for a, b in found if b == 42} == {1, 2, 3, 4}
+    assert all(sources[a] != sources[b] for a, b in found)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=40), st.integers(1, 5))
+def test_every_source_has_its_own_first_candidates(sources: list[int], most: int) -> None:
+    """All texts contain all others: each is compared with the most preferred ones of other sources."""
+    texts = [words(*range(100)) + " own" * (k + 5) for k in range(len(sources), 0, -1)]
+    stage = ContainedText(ContainedOptions(max_candidates=most, only_across_sources=True, window=1, pairs_from=0.5))
+    pairs = stage.pairs(Corpus.of(stage, texts, sources=sources))
+    for worse, source in enumerate(sources):
+        others = [better for better in range(worse) if sources[better] != source]
+        assert sorted(pairs.a[pairs.b == worse].tolist()) == others[:most]
+
+
 def test_short_texts_are_not_looked_at() -> None:
     page = words(*range(300))
     assert find([words(*range(19)), words(*range(20)), page])[1].twin.tolist() == [-1, 2, -1]
