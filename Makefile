@@ -7,11 +7,12 @@ EXTRAS := text,text-embed,image,standin,detect,load,dev
 export YOLO_AUTOINSTALL = False
 export YOLO_OFFLINE = 1
 
-.PHONY: setup test check bench bench-peers bench-scale gpu-check gpu-contract test-ray demo schema clean help
+.PHONY: setup test test-slurm check bench bench-peers bench-scale gpu-check gpu-contract test-ray demo schema clean help
 
 help:
 	@echo "make demo    set up in steps, curate what is on this machine, look at the result (out/demo)"
 	@echo "make test    set up and run the tests"
+	@echo "make test-slurm  on a real Slurm of three nodes that it starts here (root, Debian: installs slurm-wlm)"
 	@echo "make check   ruff and mypy"
 	@echo "make bench   measure speed, as ratios to a plain floor in the same run"
 	@echo "make bench-peers   the text rules beside datatrove and dolma (installs both)"
@@ -38,7 +39,11 @@ $(VENV)/.all: $(VENV)/.core
 setup: $(VENV)/.all
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=tests/slurm
+
+test-slurm: setup
+	tests/slurm/install.sh
+	$(BIN)/python -m pytest -rs tests/slurm
 
 check: setup
 	$(BIN)/ruff check .
