@@ -2,14 +2,16 @@
 
 cudf_signatures.json: facts of rapidsai/cudf v26.08.00 (its C++ and Python tests and its documentation), in a form of our own; a text
 [s, k] is s repeated k times; terms have one space between them, and cuDF's `ngrams` counts one term less than our window. Rows with an
-empty term are left out: no text of ours has one. The derived rows follow the source's C arithmetic and wait for a GPU to confirm them.
+empty term are left out: no text of ours has one. The derived rows follow the source's C arithmetic, written down below in whole
+numbers, and wait for a GPU to confirm them.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -46,11 +48,11 @@ def test_unbounded_integers_are_not_what_the_source_computes() -> None:
     assert unbounded != values and unbounded[0] - 1 == values[0]
 
 
-def murmur_32(data: bytes, seed: int) -> int:
+def murmur_32(data: bytes, seed: int, order: Literal["little", "big"] = "little") -> int:
     """MurmurHash3_x86_32, and 1 in place of 0."""
     h = seed
     for at in range(0, len(data), 4):
-        k = int.from_bytes(data[at : at + 4], "little") * 0xCC9E2D51 & ALL_32
+        k = int.from_bytes(data[at : at + 4], order) * 0xCC9E2D51 & ALL_32
         k = (k << 15 | k >> 17) & ALL_32
         h ^= k * 0x1B873593 & ALL_32
         if at + 4 <= len(data):
@@ -65,11 +67,11 @@ def rotate(x: int, by: int) -> int:
     return (x << by | x >> 64 - by) & ALL_64
 
 
-def murmur_64(data: bytes, seed: int) -> int:
+def murmur_64(data: bytes, seed: int, order: Literal["little", "big"] = "little") -> int:
     """The first word of MurmurHash3_x64_128, and 1 in place of 0."""
     c1, c2, low, high = 0x87C37B91114253D5, 0x4CF5AD432745937F, seed, seed
     for at in range(0, len(data), 16):
-        k1, k2 = (int.from_bytes(data[at + skip : at + skip + 8], "little") for skip in (0, 8))
+        k1, k2 = (int.from_bytes(data[at + skip : at + skip + 8], order) for skip in (0, 8))
         low ^= rotate(k1 * c1 & ALL_64, 31) * c2 & ALL_64
         whole = at + 16 <= len(data)
         if whole:
@@ -100,6 +102,54 @@ def by_definition(units: list[str], window: int, permuted: Permutations) -> list
     if narrow:
         return [min((h * x + y) % 2**32 for h in hashes) for x, y in pairs]
     return [min((h * x + y) % 2**64 % (2**61 - 1) for h in hashes) for x, y in pairs]
+
+
+def mutant(wrong: str, units: list[str], window: int, permuted: Permutations) -> list[int]:
+    """`by_definition` with one mistake."""
+    a, b = permuted.a.tolist(), permuted.b.tolist()
+    narrow, seed = permuted.a.dtype == np.uint32, permuted.seed
+    window += wrong == "a unit more"
+    grams = {"".join(units[k : k + window]).encode() for k in range(max(1, len(units) - window + 1 - (wrong == "no last window")))}
+    if wrong == "bytes for units":
+        text = "".join(units).encode()
+        grams = {text[k : k + window] for k in range(max(1, len(text) - window + 1))}
+    hashed = murmur_32 if narrow != (wrong == "the other hash") else murmur_64
+    hashes = [hashed(gram, seed + (wrong == "another seed"), "big" if wrong == "big-endian" else "little") for gram in grams]
+    if wrong == "b * h + a":
+        a, b = b, a
+    if wrong == "permutations turned round":
+        a, b = a[::-1], b[::-1]
+    word = ALL_32 if narrow else ALL_64
+    prime = 2**64 if narrow or wrong == "no modulus" else 2**61 - 1
+    if wrong == "unbounded product":
+        return [min((h * x + y) % (2**61 - 1) & word for h in hashes) for x, y in zip(a, b, strict=True)]
+    if wrong == "greatest":
+        return [max((h * x + y & word) % prime for h in hashes) for x, y in zip(a, b, strict=True)]
+    return [min((h * x + y & word) % prime for h in hashes) for x, y in zip(a, b, strict=True)]
+
+
+MISTAKES = ["a unit more", "no last window", "another seed", "big-endian", "b * h + a", "permutations turned round", "unbounded product",
+            "greatest", "the other hash"]  # fmt: skip
+
+
+def rows_of(kind: str, bits: int) -> Iterator[tuple[list[str], int, Permutations, list[int]]]:
+    """(units, window, permutations, signature) of the vectors' texts that are neither empty nor very long."""
+    for vector in VECTORS:
+        if (vector["units"], vector["bits"]) == (kind, bits):
+            for text, values in vector["rows"]:
+                if isinstance(text, str) and text:
+                    units = list(text) if kind == "characters" else [term for term in text.split(" ") if term]
+                    yield units, vector["window"], permutations(vector), values
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("kind", ["characters", "spaced"])
+def test_the_vectors_fail_whoever_makes_a_mistake(kind: str, bits: int) -> None:
+    """cuDF's own would let four of these pass: no row of 64 bits has an a that is not its b."""
+    rows = list(rows_of(kind, bits))
+    possible = {*MISTAKES, *(["bytes for units"] if kind == "characters" else []), *(["no modulus"] if bits == 64 else [])}
+    assert all(mutant("", *row) == by_definition(*row) == values for *row, values in rows)
+    assert {wrong for wrong in possible if any(mutant(wrong, *row) != values for *row, values in rows)} == possible
 
 
 @pytest.mark.parametrize("bits", [32, 64])
