@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from .backends.device import Backend
 from .errors import D4AError
-from .measure import digests, evidence_schema, rest_digests
+from .measure import evidence_schema
+from .payload import Stored, as_seen
 from .plan import FlowPlan
 from .scan import Part, latest_text_round, parts_of, read_columns
 from .stage import Ints, Workspace
-from .store import Store, checked
+from .store import Store, damaged
 
 CHUNK_ROWS = 4096
-PLACE = pa.schema([("file", pa.dictionary(pa.int32(), pa.string())), ("block", pa.int32()), ("slot", pa.int32())])
+PLACE = pa.schema([("file", pa.dictionary(pa.int32(), pa.string())), ("start", pa.int64())])
 
 
 class Evidence:
@@ -160,24 +160,23 @@ class Evidence:
     def places(self, indices: Ints, round_index: int) -> pa.Table:
         """PLACE of the payload of records at `indices` (ascending), as it is after a round.
 
-        Stored payload: file below .d4a/, block and slot; file null where none was stored. Else: partition/entry of the
-        plan, with null block and slot.
+        Stored payload: file below .d4a/, and the byte at which the record begins; file null where none was stored. Else:
+        partition/entry of the plan, with null start.
         """
         if not self.flow.modality.stored:
             return self._source_places(indices)
         latest = latest_text_round(self.flow, round_index)
         names: list[str] = []
-        files, blocks, slots, where = [], [], [], [np.zeros(0, np.int64)]
+        files, starts, where = [], [], [np.zeros(0, np.int64)]
         for ordinal, parts in enumerate(self.parts(latest)):
             for part in parts:
-                table = read_columns(part.evidence, ["row", "block", "slot"])
-                table = table.filter(table.column("block").is_valid())
+                table = read_columns(part.evidence, ["row", "start"])
+                table = table.filter(table.column("start").is_valid())
                 place = table.column("row").to_numpy().astype(np.int64) + self.starts[ordinal]
                 where.append(place)
                 files.append(np.full(len(place), len(names), np.int32))
                 names.append(str(part.payload.relative_to(self.store.state)))
-                blocks.append(table.column("block").to_numpy())
-                slots.append(table.column("slot").to_numpy())
+                starts.append(table.column("start").to_numpy())
         found = np.concatenate(where)
         if not len(found):
             return PLACE.empty_table().take(pa.nulls(len(indices), pa.int64()))
@@ -185,7 +184,7 @@ class Evidence:
         at = order[np.minimum(np.searchsorted(found[order], indices), len(found) - 1)]
         codes = pa.array(np.concatenate(files)[at], mask=found[at] != indices)
         file = pa.DictionaryArray.from_arrays(codes, pa.array(names, pa.string()))
-        return pa.table([file, np.concatenate(blocks)[at], np.concatenate(slots)[at]], names=PLACE.names).cast(PLACE)
+        return pa.table([file, np.concatenate(starts)[at]], schema=PLACE)
 
     def _source_places(self, indices: Ints) -> pa.Table:
         names = []
@@ -194,8 +193,7 @@ class Evidence:
             if len(inside):
                 entries = read_columns(self.parts(0)[ordinal][0].evidence, ["entry"]).column("entry").to_numpy()
                 names += [f"{ordinal}/{k}" for k in entries[inside - self.starts[ordinal]]]
-        nothing = pa.nulls(len(names), pa.int32())
-        return pa.table([pa.array(names, pa.string()).dictionary_encode(), nothing, nothing], names=PLACE.names).cast(PLACE)
+        return pa.table([pa.array(names, pa.string()).dictionary_encode(), pa.nulls(len(names), pa.int64())], schema=PLACE)
 
 
 def _whole(pieces: list[pa.Array]) -> pa.Array:
@@ -222,28 +220,25 @@ def unique_keys(keys: pa.Array) -> pa.Array:
     return pa.array(names, pa.large_string())
 
 
-def read_payload(store: Store, flow: FlowPlan, places: pa.Table) -> pa.Table:
-    """Payload columns of records at `places`, in that order. Every block is decompressed once.
+def read_payload(store: Store, flow: FlowPlan, places: pa.Table, names: list[str] | None = None) -> pa.Table:
+    """Payload columns (all, or `names`) of records at `places`, in that order, as they are found: see `check_digests`.
 
-    Raises D4AError when a source file can no longer be read, or stored payload is damaged.
+    Raises D4AError when a source file can no longer be read, or stored payload is cut short.
     """
-    columns = flow.modality.columns
+    columns = pa.schema([flow.modality.columns.field(name) for name in names or flow.modality.columns.names])
     files = places.column("file").combine_chunks()
-    codes, blocks, slots = files.indices.to_numpy(), *(places.column(n).fill_null(0).to_numpy() for n in ("block", "slot"))
-    if not len(codes):
-        return columns.empty_table()
-    by = np.lexsort((blocks, codes))
-    pieces = []
-    for mine in np.split(by, np.flatnonzero(np.diff(codes[by])) + 1):
-        name = files.dictionary[int(codes[mine[0]])].as_py()
-        if not flow.modality.stored:
-            pieces += [_source_file(flow, name)] * len(mine)
-            continue
-        with pa.memory_map(str(checked(store.state / name))) as source:
-            file = pa.ipc.open_file(source)
-            for chosen in np.split(mine, np.flatnonzero(np.diff(blocks[mine])) + 1):
-                pieces.append(file.get_batch(int(blocks[chosen[0]])).take(pa.array(slots[chosen])))
-    return pa.Table.from_batches(pieces).take(pa.array(np.argsort(by)))
+    codes = files.indices.to_numpy()
+    if not flow.modality.stored:
+        pieces = [_source_file(flow, files.dictionary[code].as_py()) for code in codes.tolist()]
+        return pa.Table.from_batches(pieces, columns)
+    starts = places.column("start").to_numpy()
+    stored = Stored(flow.modality.columns)
+    by = np.argsort(codes, kind="stable")
+    for mine in np.split(by, np.flatnonzero(np.diff(codes[by])) + 1) if len(by) else []:
+        path = store.state / files.dictionary[int(codes[mine[0]])].as_py()
+        if not stored.add(path, starts[mine], mine):
+            raise damaged(path)
+    return pa.Table.from_batches([stored.columns(columns.names)], columns)
 
 
 def _source_file(flow: FlowPlan, name: str) -> pa.RecordBatch:
@@ -259,24 +254,22 @@ def _source_file(flow: FlowPlan, name: str) -> pa.RecordBatch:
     return pa.record_batch([pa.array([data], columns.field(0).type)], schema=columns)
 
 
-def check_digests(payload: pa.Table, expected: pa.Table) -> None:
-    """Raises D4AError naming the records whose payload is not what the scan saw.
+def check_digests(store: Store, flow: FlowPlan, payload: pa.Table, expected: pa.Table) -> None:
+    """Raises D4AError naming the files where payload is not what the scan saw.
 
-    payload   columns of the modality, the packed one first
-    expected  digest, rest and source of the same records
+    payload   columns of the modality, all, or the packed one alone
+    expected  PLACE, digest, rest and source of the same records
     """
-    found = [digests(payload.column(0).combine_chunks()).to_pylist()]
-    wanted = [expected.column("digest").to_pylist()]
-    if payload.num_columns > 1:
-        found.append(rest_digests(payload.select(payload.column_names[1:]).combine_chunks()).to_pylist())
-        wanted.append(expected.column("rest").to_pylist())
-    same = [a == b for a, b in zip(zip(*found, strict=True), zip(*wanted, strict=True), strict=True)]
-    changed = [source for source, ok in zip(expected.column("source").to_pylist(), same, strict=True) if not ok]
-    if changed:
-        raise D4AError(
-            f"{len(changed)} source files changed since the scan: {', '.join(changed[:5])}{' …' if len(changed) > 5 else ''}",
-            hint="nothing was published; run the same command again, with --fresh where a tool kept the files' times",
-        )
+    changed = expected.filter(pa.array(~as_seen(payload, expected)))
+    if not changed.num_rows:
+        return
+    if flow.modality.stored:
+        raise damaged(store.state / changed.column("file")[0].as_py())
+    sources = changed.column("source").to_pylist()
+    raise D4AError(
+        f"{len(sources)} source files changed since the scan: {', '.join(sources[:5])}{' …' if len(sources) > 5 else ''}",
+        hint="nothing was published; run the same command again, with --fresh where a tool kept the files' times",
+    )
 
 
 # -------------------------------------------------------------------------------------------------- views
@@ -330,10 +323,17 @@ class View:
 
     def payload(self, indices: Ints) -> pa.Array:
         """Payload of some of the records, by their index in this view, in the order asked for."""
-        wanted, back = np.unique(indices, return_inverse=True)
-        table = read_payload(self.evidence.store, self.evidence.flow, self._places.take(pa.array(wanted)))
-        return table.column(0).combine_chunks().take(pa.array(back))
+        store, flow = self.evidence.store, self.evidence.flow
+        places = self._places.take(pa.array(indices))
+        payload = read_payload(store, flow, places, flow.modality.columns.names[:1])
+        if flow.modality.stored:  # a source's file is compared when it is packed
+            check_digests(store, flow, payload, places)
+        return payload.column(0).combine_chunks()
 
     @cached_property
     def _places(self) -> pa.Table:
-        return self.evidence.places(self.indices, self.round_index)
+        places = self.evidence.places(self.indices, self.round_index)
+        if not self.evidence.flow.modality.stored:
+            return places
+        latest = latest_text_round(self.evidence.flow, self.round_index)
+        return places.append_column("digest", self.evidence.table(latest, ["digest"], self.indices).column(0))

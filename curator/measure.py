@@ -1,8 +1,7 @@
 """The inner half of SCAN: runs the stages of a round over batches, and writes what they measured.
 
 Evidence is a Parquet file with one row for every record that entered, readable or not; values of records that
-were refused are null. Stored payload lies beside it in blocks that are read one by one, because Pack takes the
-records of a block in another order.
+were refused are null. Payload that the modality stores lies beside it.
 """
 
 from __future__ import annotations
@@ -11,31 +10,27 @@ import hashlib
 import time
 from collections import Counter, defaultdict
 from functools import partial
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from .columns import buffers, fixed_column
+from .columns import buffers, fixed_rows
 from .modality import reader_schema
+from .payload import PayloadWriter, digests, rest_digests
 from .plan import FlowPlan, PlannedStage, wanted_columns
 from .poison import REASONS, Guard
 from .stage import Columns, Cut, Dedup, Filter, Ints, Stage, Transform
 from .store import Folder
 
-# small enough that a shard, whose records lie in all blocks of a corpus, unpacks few records in vain
-BLOCK_BYTES = 64 << 10
 # of a row group at least: a small one costs more to write, and later to read, than what is in it
 GROUP_ROWS = 1 << 14
 MEMBER = "member:"  # prefix of the size columns, one a member suffix; no label holds a colon
 _Measured = dict[str, tuple[Ints, pa.Array]]  # column -> rows of the batch that have it, and their values
 # what evidence says about a record beside measured values; from `digest` on null for refused records
 # digest: of the payload proper (text, image bytes); rest: of what else is packed (meta), null where there is nothing else
+# start: where stored payload begins in its file
 HEAD = pa.schema(
     [
         ("row", pa.int32()),
@@ -48,8 +43,7 @@ HEAD = pa.schema(
         ("digest", pa.binary(16)),
         ("rest", pa.binary(16)),
         ("payload_bytes", pa.int64()),
-        ("block", pa.int32()),
-        ("slot", pa.int32()),
+        ("start", pa.int64()),
     ]
 )
 
@@ -81,7 +75,8 @@ class EvidenceWriter:
         self._schema = evidence_schema(flow, round_index)
         self._file = pq.ParquetWriter(unit.file("evidence", ".parquet"), self._schema, compression="zstd")
         self._waiting: list[pa.RecordBatch] = []
-        self._payload = _Blocks(unit.file("payload", ".arrow"), flow.modality.columns) if self._stores else None
+        self._payload = PayloadWriter(unit.file("payload", ".bin"), flow.modality.columns) if self._stores else None
+        self._unit, self._content = unit, hashlib.sha256()  # of what is stored: the digests of its records
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self.records = 0
 
@@ -123,8 +118,9 @@ class EvidenceWriter:
         measured["payload_bytes"] = at, pa.array(np.diff(offsets))
         measured.update({MEMBER + suffix: (at, column) for suffix, column in self._modality.sizes(live).items()})
         if self._payload is not None:
-            blocks, slots = self._payload.add(live)
-            measured["block"], measured["slot"] = (at, blocks), (at, slots)
+            measured["start"] = at, self._payload.add(live)
+            for name in [name for name in ("digest", "rest") if name in measured]:
+                self._content.update(fixed_rows(measured[name][1], np.uint8, (16,)).data)
         for name, (rows, values) in measured.items():
             columns[name] = _spread(values, rows, batch.num_rows)
         arrays = [columns.get(f.name, pa.nulls(batch.num_rows, f.type)).cast(f.type) for f in self._schema]
@@ -142,6 +138,7 @@ class EvidenceWriter:
         self._file.close()
         if self._payload is not None:
             self._payload.close()
+            self._unit.digests["payload"] = self._content.hexdigest()
         bad = dict(sorted(self._guard.tolerance.counts.items()))
         return {"records": self.records, "bad": bad, "seconds": {label: round(s, 4) for label, s in self._seconds.items()}}
 
@@ -205,53 +202,3 @@ def _spread(values: pa.Array, rows: Ints, n: int) -> pa.Array:
     index = np.full(n, -1, np.int64)
     index[rows] = np.arange(len(rows))
     return values.take(pa.array(index, mask=index < 0))
-
-
-def digests(payload: pa.Array) -> pa.Array:
-    """The first 16 bytes of sha256 of every record's payload; (n,) binary(16).
-
-    Nothing else names the function. Processors of today have instructions for it; BLAKE3 would be faster from 10 kB on.
-    """
-    offsets, data = buffers(payload)
-    view, sha256 = memoryview(data), hashlib.sha256  # type: ignore[arg-type]
-    found = b"".join([sha256(view[a:b]).digest() for a, b in pairwise(offsets.tolist())])
-    return fixed_column(np.frombuffer(found, np.uint8).reshape(-1, 32)[:, :16])
-
-
-def rest_digests(columns: pa.RecordBatch | pa.Table) -> pa.Array:
-    """`digests` of what is packed beside the payload proper: of its lengths in all columns, and of the columns."""
-    cells = [buffers(column) for column in columns.columns]
-    lengths = fixed_column(np.stack([np.diff(offsets) for offsets, _ in cells], 1))
-    full = [column for column, (offsets, _) in zip(columns.columns, cells, strict=True) if offsets[-1] > offsets[0]]
-    pieces = [one.cast(pa.large_binary()) for one in (lengths, *full)]
-    return digests(pc.binary_join_element_wise(*pieces, pa.scalar(b"", pa.large_binary()), null_handling="replace"))
-
-
-class _Blocks:
-    """Stored payload: an Arrow IPC file of LZ4 batches of about BLOCK_BYTES or one record, each readable alone."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._schema = schema
-        self._sink = pa.BufferedOutputStream(pa.OSFile(str(path), "wb"), 4 * BLOCK_BYTES)  # else every column is a write of its own
-        options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)  # a worker computes on one core
-        self._file = pa.ipc.new_file(self._sink, schema, options=options)
-        self._blocks = 0
-
-    def add(self, batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
-        """Append records; returns the block and the slot in it of each. A block ends with the batch, so that nothing is copied."""
-        stored = batch.select(self._schema.names)
-        ends = np.cumsum(np.sum([np.diff(buffers(column)[0]) for column in stored.columns], axis=0))
-        starts = [0]
-        while starts[-1] < batch.num_rows:
-            before = ends[starts[-1] - 1] if starts[-1] else 0
-            starts.append(min(int(np.searchsorted(ends, before + BLOCK_BYTES)) + 1, batch.num_rows))
-            self._file.write_batch(stored.slice(starts[-2], starts[-1] - starts[-2]))
-        block = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
-        slots = np.arange(batch.num_rows, dtype=np.int32) - np.array(starts, np.int32)[block]
-        self._blocks += len(starts) - 1
-        return pa.array(block + np.int32(self._blocks - len(starts) + 1)), pa.array(slots)
-
-    def close(self) -> None:
-        """Write the footer."""
-        self._file.close()
-        self._sink.close()

@@ -62,7 +62,7 @@ def _samples(store: Store, flow: FlowPlan, records: pa.Table) -> Iterator[tuple[
     modality = flow.modality
     for rows in [records] if modality.stored else _chunks(records):
         payload = read_payload(store, flow, rows)
-        check_digests(payload, rows)
+        check_digests(store, flow, payload, rows)
         names = zip(rows.column("sample_key").to_pylist(), rows.column("head").to_pylist(), strict=True)
         for (key, head), record in zip(names, _rows(payload), strict=True):
             members = modality.members(record)

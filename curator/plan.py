@@ -28,7 +28,7 @@ from .sources import Partition, list_sources, partition
 from .stage import Cut, Cutter, Dedup, Facts, Filter, Machine, Stage, Transform
 from .store import Store, digest, file_digest, write_json
 
-EVIDENCE_FORMAT = 3
+EVIDENCE_FORMAT = 4
 LIBRARIES = ("numpy", "pyarrow", "numba", "pillow", "orjson")
 
 

@@ -1,7 +1,7 @@
 """SCAN: once over the payload. Read, clean, measure, sketch; write evidence.
 
 One unit is one partition in one round. Its evidence is a Parquet file with one row for every record that
-entered, readable or not; text is stored beside it as an Arrow IPC file of compressed blocks.
+entered, readable or not; text is stored beside it, see payload.py.
 Evidence of a later round grows in parts: each unit scans only the rows that no part holds yet.
 """
 
@@ -10,23 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import FileIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from .errors import D4AError
 from .journal import JOURNAL
 from .measure import EvidenceWriter
 from .modality import Entry, Modality, reader_schema
+from .payload import Stored, as_seen
 from .plan import FlowPlan
 from .poison import CRASHED, Guard, Poison, Tolerance, last_line
 from .sources import Partition
 from .stage import Cutter, Ints, Transform
-from .store import UNIT_MANIFEST, Folder, Store, checked, committed, data_file, digest
+from .store import UNIT_MANIFEST, Folder, Store, checked, committed, damaged, data_file, digest
 
 SPANS = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64())]))
 Rests = dict[int, tuple[int, str, str]]  # see Poison.rests
@@ -47,7 +48,7 @@ class Part:
 
     @property
     def payload(self) -> Path:
-        """The Arrow IPC file of stored payload; checked when it is read."""
+        """The file of stored payload; its records are checked when they are read."""
         return data_file(self.folder, self.manifest, "payload")
 
     @property
@@ -284,16 +285,20 @@ def latest_text_round(flow: FlowPlan, round_index: int) -> int:
 
 
 def _stored_batches(store: Store, flow: FlowPlan, round_index: int, part: Partition, rows: Ints) -> Iterator[pa.RecordBatch]:
-    schema = reader_schema(flow.modality)
+    modality, schema = flow.modality, reader_schema(flow.modality)
     for one in parts_of(store, flow, latest_text_round(flow, round_index - 1), part):
-        places = read_columns(one.evidence, ["row", "block", "slot"])
-        places = places.filter(pa.array(np.isin(places.column("row").to_numpy(), rows)))
-        numbers, blocks, slots = (places.column(name).to_numpy() for name in places.column_names)
-        with pa.memory_map(str(checked(one.payload))) as source:
-            file = pa.ipc.open_file(source)
-            for block in np.unique(blocks):
-                stored = file.get_batch(int(block)).take(pa.array(slots[blocks == block]))
-                columns = {name: stored.column(name) for name in stored.schema.names}
-                nothing = {field.name: pa.nulls(len(stored), field.type) for field in schema if field.name not in columns}
-                rows_here = pa.array(numbers[blocks == block], pa.int32())
-                yield pa.RecordBatch.from_pydict({"row": rows_here, "entry": pa.nulls(len(stored), pa.int32()), **columns, **nothing})
+        wanted = read_columns(one.evidence, ["row", "start", "payload_bytes", "digest", "rest"])
+        wanted = wanted.filter(pa.array(np.isin(wanted.column("row").to_numpy(), rows)))
+        portion = np.cumsum(wanted.column("payload_bytes").to_numpy()) // modality.batch_bytes
+        starts = np.flatnonzero(np.diff(portion, prepend=-1)).tolist()
+        for start, end in pairwise([*starts, wanted.num_rows]):
+            piece, stored = wanted.slice(start, end - start), Stored(modality.columns)
+            if not stored.add(one.payload, piece.column("start").to_numpy(), np.arange(len(piece))):
+                raise damaged(one.payload)
+            payload = stored.columns(modality.columns.names)
+            if not as_seen(payload, piece).all():
+                raise damaged(one.payload)
+            columns = {name: payload.column(name) for name in modality.columns.names}
+            nothing = {field.name: pa.nulls(len(piece), field.type) for field in schema if field.name not in columns}
+            entries = pa.nulls(len(piece), pa.int32())
+            yield pa.RecordBatch.from_pydict({"row": piece.column("row").combine_chunks(), "entry": entries, **columns, **nothing})
