@@ -6,7 +6,8 @@ causes a scan. One pydantic model a stage is schema, documentation and check.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -73,6 +74,31 @@ def judge(default: Any, description: str, **limits: Any) -> Any:
 def search(default: Any, description: str, **limits: Any) -> Any:
     """An option of a Dedup that changes which pairs are looked at: no new scan, but a new pair search."""
     return Field(default, description=description, json_schema_extra={"d4a": "search"}, **limits)
+
+
+class VariantOptions(Options):
+    """Options of a stage that reads its rules as the implementation does that `variant` names.
+
+    without  variant -> options on values that it does not measure: null unless given, and refused where given
+    """
+
+    without: ClassVar[Mapping[str, tuple[str, ...]]]
+    variant: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_of_other_variants(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given  # what is wrong is said by the field
+        variant = given.get("variant", cls.model_fields["variant"].default)
+        return {**dict.fromkeys(cls.without.get(str(variant), ())), **given}
+
+    @model_validator(mode="after")
+    def _refuse_options_of_other_variants(self) -> Self:
+        for option in self.without.get(self.variant, ()):
+            if getattr(self, option) is not None:
+                raise OptionError(f"the {self.variant} variant has no such rule", option, "leave it out")
+        return self
 
 
 class DedupOptions(Options):

@@ -7,13 +7,12 @@ of manuals that were not looked at while doing so, 99.7 % get datatrove 0.10.1's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import model_validator
 
-from ...curator.options import OptionError, Options, judge, measure
+from ...curator.options import Options, VariantOptions, judge, measure
 from ...curator.stage import Columns, Filter, Ints, Rule, Value
 from .gopher_kernel import (
     ALL,
@@ -52,8 +51,10 @@ _WITHOUT = {
 _VARIANTS = {"datatrove": DATATROVE, "dclm": DCLM, "dolma": DOLMA, "nemo": NEMO, "rpv2": RPV2}
 
 
-class GopherOptions(Options):
+class GopherOptions(VariantOptions):
     """Options of text.quality.gopher; null switches a rule off."""
+
+    without = _WITHOUT
 
     variant: Literal["datatrove", "dclm", "dolma", "nemo", "rpv2"] = measure(
         "datatrove",
@@ -76,19 +77,6 @@ class GopherOptions(Options):
         " not for rpv2.",
         ge=0,
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_out_of_other_variants(cls, given: Any) -> Any:
-        without = _WITHOUT.get(str(given.get("variant", "datatrove")), ()) if isinstance(given, dict) else ()
-        return {**dict.fromkeys(without), **given} if without else given  # what is wrong is said by the field
-
-    @model_validator(mode="after")
-    def _refuse_options_of_other_variants(self) -> Self:
-        for option in _WITHOUT[self.variant]:
-            if getattr(self, option) is not None:
-                raise OptionError(f"the {self.variant} variant has no such rule", option, "leave it out")
-        return self
 
 
 class GopherQuality(Filter):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...curator.options import Options, judge, measure
+from ...curator.options import Options, VariantOptions, judge, measure
 from ...curator.stage import Columns, Filter, Ints, Rule, Value
 from .ngrams import AGAIN, GREEDY, MARKED, OCCURRENCES, TIE_FIRST, TIE_LONGEST
 from .repetition_kernel import (
@@ -43,25 +43,30 @@ _STYLES = {
     "nemo": Style(SPLIT, TIE_FIRST, AGAIN, NOT_BLANK, EACH, strip=0, replace=1),
     "rpv2": Style(SPLIT, TIE_FIRST, MARKED, RUNS, RUNS, strip=0, replace=0),
 }
+# options on values that a variant does not have
+_PARAGRAPHS = ("max_duplicate_paragraphs", "max_duplicate_paragraph_chars")
+_WITHOUT = {"dolma": _PARAGRAPHS, "rpv2": ("max_duplicate_lines", "max_duplicate_line_chars", *_PARAGRAPHS)}
 
 
-def _share(share: float, what: str) -> float | None:
-    limit: float | None = judge(share, f"Greatest {what}; null: no rule.", ge=0)
+def _share(share: float, what: str, but: str = "") -> float | None:
+    limit: float | None = judge(share, f"Greatest {what}; null: no rule{but}.", ge=0)
     return limit
 
 
-class RepetitionOptions(Options):
+class RepetitionOptions(VariantOptions):
     """Options of text.quality.repetition. The shares are those of Gopher's table A1; null switches a rule off."""
+
+    without = _WITHOUT
 
     variant: Variant = measure(
         "datatrove",
         "Whose reading of the rules: datatrove 0.10 (FineWeb), dclm (DCLM-Baseline), dolma 1.2 (gopher_v2), nemo (NeMo Curator 1.4),"
         " rpv2 (RedPajama-V2). What a value then means stands with the values.",
     )
-    max_duplicate_lines: float | None = _share(0.3, "share of lines that repeat")
-    max_duplicate_paragraphs: float | None = _share(0.3, "share of paragraphs that repeat")
-    max_duplicate_line_chars: float | None = _share(0.2, "share of characters in lines that repeat")
-    max_duplicate_paragraph_chars: float | None = _share(0.2, "share of characters in paragraphs that repeat")
+    max_duplicate_lines: float | None = _share(0.3, "share of lines that repeat", "; not for rpv2")
+    max_duplicate_paragraphs: float | None = _share(0.3, "share of paragraphs that repeat", "; not for dolma and rpv2")
+    max_duplicate_line_chars: float | None = _share(0.2, "share of characters in lines that repeat", "; not for rpv2")
+    max_duplicate_paragraph_chars: float | None = _share(0.2, "share of characters in paragraphs that repeat", "; not for dolma and rpv2")
     max_top_2gram: float | None = _share(0.2, "share of characters in the most frequent pair of words")
     max_top_3gram: float | None = _share(0.18, "share of characters in the most frequent 3-gram of words")
     max_top_4gram: float | None = _share(0.16, "share of characters in the most frequent 4-gram of words")
@@ -150,7 +155,7 @@ def _segment_shares(variant: Variant, rows: Ints) -> Columns:
         counts = dict(zip(Repeated._fields, rows[:, first : first + len(Repeated._fields)].T, strict=True))
         which = "copied" if variant in ("dclm", "dolma") else "again"
         whole = {"datatrove": rows[:, TEXT_CHARS], "dolma": np.maximum(rows[:, WORD_CHARS], 1)}.get(variant, counts["all_chars"])
-        measured = variant != "rpv2" and (variant, name) != ("dolma", "paragraph")
+        measured = f"max_duplicate_{name}s" not in _WITHOUT.get(variant, ())
         found[f"duplicate_{name}s"] = _ratio(counts[which], counts["all"], measured)
         found[f"duplicate_{name}_chars"] = _ratio(counts[f"{which}_chars"], whole, measured)
     return found

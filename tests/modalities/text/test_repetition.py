@@ -231,6 +231,18 @@ def test_every_rule_drops_until_it_is_switched_off() -> None:
     assert Repetition(RepetitionOptions(**limits)).judge(values).keep[0]
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_has_no_limits_on_what_only_others_measure(variant: str) -> None:
+    stage = Repetition(RepetitionOptions(variant=variant))
+    (found,) = measure(variant, "One line of some words.\nAnother line of other words.\n\nAnd a second paragraph of some ten more words.")
+    unmeasured = {rule.option for rule in stage.rules() if found[rule.value] is None}
+    assert unmeasured == {rule.option for rule in stage.rules() if getattr(stage.options, rule.option) is None}
+    assert RepetitionOptions.model_validate(stage.options.model_dump(mode="json")) == stage.options
+    for option in unmeasured:
+        with pytest.raises(ValueError, match=f"the {variant} variant has no such rule"):
+            RepetitionOptions(variant=variant, **{option: 0.5})
+
+
 def test_null_text_counts_as_empty_and_slices_are_read_where_they_are() -> None:
     texts = pa.array(["x" * 50, None, N], pa.large_string()).slice(1, 2)
     found = pa.table(Repetition(RepetitionOptions()).measure(pa.record_batch({"text": texts})))
