@@ -1,4 +1,4 @@
-"""Shingles of tokens, their Fast Similarity Sketch, and the exact Jaccard similarity of shingle sets.
+"""Shingles of tokens, and their Fast Similarity Sketch.
 
 One pass over a long text fills a sketch: one multiplication a shingle, where MinHash needs one for each of
 256 hashes; and on short texts its error is smaller than MinHash's. The price is that only whole sketches
@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from ...curator.backends.cpu import kernel, part
 from ...curator.columns import Offsets
-from ...curator.stage import Floats, Ints
 from .tokens import Hashes, Tokens
 
 BINS = 256
@@ -79,13 +78,6 @@ def shingle_sets(tokens: Tokens, ngram: int) -> ShingleSets:
         hashes[start:end].sort()  # NumPy sorts several times faster than Numba
     _drop_repeats(hashes, offsets)
     return ShingleSets(hashes[: offsets[-1]], offsets)
-
-
-def jaccard(sets: ShingleSets, a: Ints, b: Ints) -> Floats:
-    """(p,) float64: |A and B| / |A or B| of the documents a[k] and b[k]; exact but for collisions of 64-bit hashes."""
-    out = np.empty(len(a), np.float64)
-    _jaccard(*sets, a, b, out)
-    return out
 
 
 def _longest(offsets: Offsets) -> int:
@@ -191,16 +183,3 @@ def _drop_repeats(hashes: Hashes, offsets: Offsets) -> None:
                 count += 1
         offsets[d + 1] = count
         start = end
-
-
-@kernel
-def _jaccard(hashes: Hashes, offsets: Offsets, a: Ints, b: Ints, out: Floats) -> None:
-    for k in range(a.size):
-        x, y = hashes[offsets[a[k]] : offsets[a[k] + 1]], hashes[offsets[b[k]] : offsets[b[k] + 1]]
-        i = j = common = 0
-        while i < x.size and j < y.size:
-            common += x[i] == y[j]
-            p = x[i] <= y[j]
-            j += x[i] >= y[j]
-            i += p
-        out[k] = common / (x.size + y.size - common)

@@ -16,11 +16,10 @@ from ...curator.columns import Bytes, Offsets, buffers
 from .fss import ShingleSets, shingle_sets
 from .minhash import Units
 from .normal_form import NormalForm, in_normal_form
-from .tokens import END, LIST, MIX, Hashes, Tokens, hash_words, mix_in, tokenise
+from .tokens import END, LIST, MIX, SLACK, Hashes, Tokens, hash_words, mix_in, tokenise
 from .unicode import decode
 
 _0, _1, _32 = (np.uint64(k) for k in (0, 1, 32))
-_SLACK = 16  # spaces behind a text: words are read eight bytes at a time
 
 
 class Shingling(NamedTuple):
@@ -81,7 +80,7 @@ def _hash_characters(data: Bytes, offsets: Offsets, hashes: Hashes, bounds: Offs
 
 def _spaced(texts: pa.Array) -> Tokens:
     offsets, data = buffers(texts)
-    text = scratch("spaced text", int(np.diff(offsets).max(initial=0)) + _SLACK, np.uint8)
+    text = scratch("spaced text", int(np.diff(offsets).max(initial=0)) + 1 + SLACK, np.uint8)
     hashes = np.empty((int(offsets[-1] - offsets[0]) + len(offsets)) // 2 + 1, np.uint64)
     bounds = np.zeros(len(offsets), np.int64)
     fingerprints = np.empty(len(offsets) - 1, np.uint64)
@@ -96,7 +95,6 @@ def _hash_spaced(data: Bytes, offsets: Offsets, text: Bytes, hashes: Hashes, bou
         start, size = np.uint64(offsets[d]), np.uint64(offsets[d + 1] - offsets[d])
         for k in range(size):
             text[k] = data[start + k]
-        for k in range(_SLACK):
-            text[size + np.uint64(k)] = 0x20
+        text[size] = 0x20
         count, fingerprints[d] = hash_words(text, size + _1, hashes, count)
         bounds[d + 1] = count

@@ -2,8 +2,9 @@
 
 A token is a run of letters, marks and numbers, lower-cased; a Han, Kana, Thai, Lao, Khmer or Myanmar
 character is a token of its own; everything else only separates. Two kernels, one a document after the other:
-`fold` writes the lower-cased tokens with spaces between them, eight ASCII bytes at a time; `hash_words`
-hashes what stands between the spaces, eight bytes at a time. One loop over bytes was three times slower.
+`fold` writes the lower-cased tokens with spaces between them, 64 ASCII bytes at a time and eight beside other
+characters; `hash_words` finds the spaces 64 bytes at a time, and hashes what stands between them. One loop over
+bytes was six times slower.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow as pa
 from ...curator.backends.cpu import lean, lean_kernel, read_only, trailing_zeros
 from ...curator.columns import Bytes, Offsets, buffers, same_rows
 from .unicode import CASE_SHIFT, RUN, SOLO, Entries, Index, decode, entry, table
+from .vectors import equal, words64
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -27,8 +29,9 @@ _AT_LEAST_A = np.uint64((0x80 - ord("a")) * 0x0101010101010101)
 _ABOVE_Z = np.uint64((0x7F - ord("z")) * 0x0101010101010101)
 _AT_LEAST_0 = np.uint64((0x80 - ord("0")) * 0x0101010101010101)
 _ABOVE_9 = np.uint64((0x7F - ord("9")) * 0x0101010101010101)
-_1, _3, _7, _8, _32, _255 = (np.uint64(k) for k in (1, 3, 7, 8, 32, 255))
-_NONE = np.uint64(0)
+_1, _3, _7, _8, _32, _63, _64, _255 = (np.uint64(k) for k in (1, 3, 7, 8, 32, 63, 64, 255))
+_NONE, _ALL = np.uint64(0), np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+SLACK = 72  # bytes behind folded text that are read
 
 # multipliers and start values: odd words from the fraction of pi and of the golden ratio
 MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -54,7 +57,7 @@ def tokenise(texts: pa.Array) -> Tokens:
     """Hashed tokens of a string column; null counts as empty."""
     offsets, data = buffers(texts)
     longest = int(np.diff(offsets).max(initial=0))
-    folded = np.empty(longest * 5 // 3 + 32, np.uint8)  # a solo character of 3 bytes gets a space on each side
+    folded = np.empty(longest * 5 // 3 + 16 + SLACK, np.uint8)  # a solo character of 3 bytes gets a space on each side
     hashes = np.empty((int(offsets[-1] - offsets[0]) + len(offsets)) // 2 + 1, np.uint64)  # untouched pages cost nothing
     bounds = np.zeros(len(offsets), np.int64)
     fingerprints = np.empty(len(offsets) - 1, np.uint64)
@@ -135,6 +138,10 @@ def fold(data: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entri
             step = min(_8, end - i)
             i += step
             o += step
+            while high == _NONE and i + _64 <= end:
+                high = words64(data, i, out, o)
+                i += trailing_zeros(high)
+                o += trailing_zeros(high)
             continue
         _, ascii_bytes = bytes_below(high)
         i += ascii_bytes
@@ -143,7 +150,7 @@ def fold(data: Bytes, i: np.uint64, end: np.uint64, index: Index, entries: Entri
             code, length = decode(data, i, end)
             i += length
             o = _fold_character(code, entry(code, index, entries), out, o)
-    _store8(out, o, _SPACES)  # ends the last word, and hash_words reads eight bytes at a time
+    _store8(out, o, _SPACES)  # ends the last word
     return o + _1
 
 
@@ -187,27 +194,52 @@ def _encode_tail(code: np.uint32, out: Bytes, o: np.uint64) -> np.uint64:
 def hash_words(folded: Bytes, length: np.uint64, out: Hashes, count: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Hash what stands between the spaces of `folded` into out[count:]; returns the new count and a hash of the list.
 
-    A word is hashed over its bytes, eight to a step, the last step padded with zeros (no token holds U+0000).
-    The lengths of words are a coin toss to a branch predictor, so a step has no branch.
+    folded  ends with a space, and SLACK bytes lie behind it
+
+    A word is hashed over its bytes, eight to a step, the last step padded with zeros (no token holds U+0000). Where words begin and
+    end is read off a bitmap of 64 bytes, so that hashing one does not wait for where the last one ended: three times the speed.
     """
-    p = np.uint64(0)
-    state, listed = START, LIST
+    p, begin, inside, listed = _NONE, _NONE, _NONE, LIST
     while p < length:
-        word = load8(folded, p)
-        other = word ^ _SPACES
-        spaces = (other - _ONES) & ~other & _HIGH  # exact for the first space, all that is asked
-        mask, size = bytes_below(spaces)  # without a space: all eight
-        ended = _1 if spaces else _NONE
-        p += size + ended
-        state = mix_in(state, word & mask) if size else state
-        token = state * END
-        token ^= token >> _32
-        out[count] = token
-        found = ended if state != START else _NONE
-        count += found
-        listed = mix_in(listed, token) if found else listed
-        state = START if ended else state
+        word = ~equal(folded, p, 0x20)
+        if length - p < _64:
+            word &= (_1 << (length - p)) - _1
+        before = word << _1 | inside
+        starts, ends = word & ~before, ~word & before
+        if not inside:
+            begin = p + trailing_zeros(starts)
+            starts &= starts - _1
+        inside = word >> _63
+        while ends:
+            token = _hash_word(folded, begin, p + trailing_zeros(ends))
+            ends &= ends - _1
+            begin = p + trailing_zeros(starts)
+            starts &= starts - _1
+            out[count] = token
+            count += _1
+            listed = mix_in(listed, token)
+        p += _64
     return count, listed * END
+
+
+@lean
+def _hash_word(folded: Bytes, begin: np.uint64, end: np.uint64) -> np.uint64:
+    size = end - begin
+    state = mix_in(START, load8(folded, begin) & _first_bytes(size))
+    begin += _8
+    longer = mix_in(state, load8(folded, begin) & _first_bytes(size - _8))  # of most words not needed, but a branch costs more
+    state = longer if size > _8 else state
+    while begin + _8 < end:
+        begin += _8
+        state = mix_in(state, load8(folded, begin) & _first_bytes(end - begin))
+    token = state * END
+    return token ^ token >> _32
+
+
+@lean
+def _first_bytes(count: np.uint64) -> np.uint64:
+    """The mask of the first `count` bytes of eight, at most all of them; of none it is not asked for."""
+    return _ALL >> ((_64 - count * _8) & _63 if count < _8 else _NONE)
 
 
 @lean

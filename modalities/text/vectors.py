@@ -74,6 +74,24 @@ def _copy64(typing_context: Any, source: Any, i: Any, target: Any, o: Any) -> An
     return types.void(source, types.uint64, target, types.uint64), generate
 
 
+def _words64(typing_context: Any, source: Any, i: Any, target: Any, o: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        block = _block(context, builder, signature.args[0], args[0], args[1])
+
+        def byte(value: int) -> Any:
+            return _all_of(builder, ir.Constant(ir.IntType(8), value))
+
+        small = builder.or_(block, byte(0x20))
+        letter = builder.icmp_unsigned("<", builder.sub(small, byte(ord("a"))), byte(26))
+        digit = builder.icmp_unsigned("<", builder.sub(block, byte(ord("0"))), byte(10))
+        kept = builder.select(builder.or_(letter, digit), small, byte(0x20))  # digits have the bit 0x20
+        store = builder.store(kept, _place(context, builder, signature.args[2], args[2], args[3]))
+        store.align = 1
+        return builder.bitcast(builder.icmp_signed("<", block, byte(0)), ir.IntType(64))
+
+    return types.uint64(source, types.uint64, target, types.uint64), generate
+
+
 def _ones(typing_context: Any, word: Any) -> Any:
     return types.uint64(types.uint64), lambda context, builder, signature, args: builder.ctpop(args[0])
 
@@ -93,6 +111,8 @@ equal = cast(Any, intrinsic(_equal))
 letter = cast(Any, intrinsic(_letter))
 # (source, i, target, o): copy 64 bytes
 copy64 = cast(Any, intrinsic(_copy64))
+# (source, i, target, o): copy 64 bytes, ASCII letters made small, digits as they are, a space for everything else; which are not ASCII
+words64 = cast(Any, intrinsic(_words64))
 ones = cast(Any, intrinsic(_ones))  # number of one bits
 leading_zeros = cast(Any, intrinsic(_leading_zeros))  # zero bits above the highest one bit
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from ...curator.backends.cpu import kernel, part
 from ...curator.stage import Entered, Floats, Ints
-from .fss import ShingleSets, jaccard
+from .fss import ShingleSets
+from .jaccard import jaccard
 
 TEXT_BYTES = 128 * 2**20  # text in memory at a time; shingles of words take about 1.5 times as much, of characters 16 times
 

@@ -24,8 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from d4a.curator.dedup.keepers import Kept, choose_keepers
 from d4a.curator.stage import Pairs
-from d4a.modalities.text.fss import jaccard, shingle_sets
+from d4a.modalities.text.fss import shingle_sets
 from d4a.modalities.text.fuzzy import FuzzyOptions, FuzzyText
+from d4a.modalities.text.jaccard import jaccard
 from d4a.modalities.text.tokens import tokenise
 from entered_texts import Corpus
 from planted_texts import planted

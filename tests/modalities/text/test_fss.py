@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from d4a.curator.dedup.bands import estimate
-from d4a.modalities.text.fss import BINS, jaccard, shingle_sets, signatures
+from d4a.modalities.text.fss import BINS, shingle_sets, signatures
 from d4a.modalities.text.tokens import Tokens, tokenise
 
 MASK = 2**64 - 1
@@ -67,28 +67,6 @@ def test_error_of_the_estimate_is_below_that_of_minhash(union: int, similarity: 
     minhash = (similarity * (1 - similarity) / BINS) ** 0.5
     assert np.sqrt((error**2).mean()) < minhash * 1.02
     assert abs(error.mean()) < 4 * minhash / pairs**0.5
-
-
-def test_order_counts_within_a_shingle() -> None:
-    sets = shingle_sets(tokenise(column("a b c d e", "e d c b a", "a b c d e a b c d e")), 5)
-    assert jaccard(sets, np.array([0, 0]), np.array([1, 2])).tolist() == [0.0, 0.2]
-
-
-def test_short_texts_equal_only_themselves() -> None:
-    sets = shingle_sets(tokenise(column("a b c", "A, b; C", "a b", "a b c d e", "", "-", "-")), 5)
-    against = jaccard(sets, np.zeros(6, np.int64), np.arange(1, 7))
-    assert against.tolist() == [1, 0, 0, 0, 0, 0]
-    assert jaccard(sets, np.array([4, 5]), np.array([5, 6])).tolist() == [0, 1]
-
-
-@pytest.mark.parametrize("ngram", [1, 2, 5, 9])
-def test_jaccard_is_that_of_the_sets(ngram: int) -> None:
-    draw = random.Random(7)
-    texts = [[draw.choice("abcd") for _ in range(draw.randrange(ngram, 60))] for _ in range(40)]
-    sets = shingle_sets(tokenise(column(*(" ".join(t) for t in texts))), ngram)
-    grams = [{tuple(t[k : k + ngram]) for k in range(len(t) - ngram + 1)} for t in texts]
-    a, b = (side.ravel() for side in np.meshgrid(np.arange(40), np.arange(40)))
-    assert jaccard(sets, a, b).tolist() == [len(grams[x] & grams[y]) / len(grams[x] | grams[y]) for x, y in zip(a, b, strict=True)]
 
 
 def test_signatures_are_pinned() -> None:

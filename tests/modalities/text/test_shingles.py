@@ -6,7 +6,7 @@ import string
 import numpy as np
 import pyarrow as pa
 import pytest
-from d4a.modalities.text.fss import jaccard
+from d4a.modalities.text.jaccard import jaccard
 from d4a.modalities.text.minhash import Units
 from d4a.modalities.text.normal_form import NormalForm, in_normal_form
 from d4a.modalities.text.shingles import Shingling
