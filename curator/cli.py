@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -71,6 +71,10 @@ def curate(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Go on although Slurm jobs of this dataset cannot be asked after; they stop by themselves.")
     ] = False,
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="What runs the units; ray needs NeMo Curator (d4a[nemo]).")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster; without, ray begins one here and ends it.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Run a recipe: scan, decide, pack, publish. Run it again to go on after a crash or with other thresholds."""
@@ -97,6 +101,8 @@ def curate(
                 fresh=fresh,
                 accept_class=accept_class,
                 take_over=take_over,
+                engine=engine,
+                ray_address=ray_address,
                 reporter=reporter,
             )
     except KeyboardInterrupt:

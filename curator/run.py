@@ -12,9 +12,9 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import orjson
@@ -25,6 +25,7 @@ from .cuts import read_spans
 from .decide import decide_key, decide_round
 from .doctor import memory_share
 from .engines.local import LocalEngine, Unit, Work
+from .engines.ray import RayEngine
 from .errors import D4AError, MachineError
 from .evidence import Evidence
 from .layout import lay_out, layout_key
@@ -93,6 +94,12 @@ def _kept(verdicts: Path) -> Bools:
 
 
 # -------------------------------------------------------------------------------------------------- driver
+
+
+def needs_card(plan: Plan, flow: FlowPlan, round_index: int) -> bool:
+    """Whether a stage of a round computes on a card."""
+    stages = flow.rounds[round_index].stages
+    return plan.machine.device == "cuda" and any(s.make().cost == "model" or s.facts.local.get("backend") == "rapids" for s in stages)
 
 
 class Engine(Protocol):
@@ -343,12 +350,15 @@ def curate(
     fresh: bool = False,
     accept_class: bool = False,
     take_over: bool = False,
+    engine: Literal["local", "ray"] = "local",
+    ray_address: str | None = None,
     reporter: Reporter,
 ) -> Outcome:
     """Raw folders in, a finished dataset out. Raises D4AError; what was committed until then is used by the next run.
 
-    memory     bytes for pair searches, None: a quarter of what is free
-    take_over  do not ask Slurm whether jobs of this dataset are alive
+    memory       bytes for pair searches, None: a quarter of what is free
+    take_over    do not ask Slurm whether jobs of this dataset are alive
+    ray_address  host:port of a running cluster for engine "ray"; None: a Ray of this run's own
     """
     out = out.absolute()
     store, run_id = Store(out), uuid.uuid4().hex
@@ -357,14 +367,20 @@ def curate(
         check_free(store)
     with store.locked(run_id):
         plan = begin(store, lambda: make_plan(recipe, recipe_digest, machine, out, limit), reporter, fresh, accept_class)
-        engine = LocalEngine(workers, memory or memory_share(), after_death)
+        local = LocalEngine(workers, memory or memory_share(), after_death)
+        runs = local if engine == "local" else RayEngine(local, store.state, ray_address, partial(_cards, plan))
         try:
-            outcome = Driver(store, plan, engine, run_id, reporter).run()
+            outcome = Driver(store, plan, runs, run_id, reporter).run()
         except BaseException:
-            engine.close(kill=True)
+            runs.close(kill=True)
             raise
-        engine.close()
+        runs.close()
         return outcome
+
+
+def _cards(plan: Plan, unit: Unit) -> float:
+    """Cards that a unit takes."""
+    return float(unit["kind"] == "scan" and needs_card(plan, plan.flow(unit["flow"]), unit["round"]))
 
 
 def begin(store: Store, planned: Callable[[], Plan], reporter: Reporter, fresh: bool = False, accept_class: bool = False) -> Plan:

@@ -21,7 +21,7 @@ from .errors import D4AError, UsageError
 from .outcome import Outcome
 from .plan import FlowPlan, Plan, make_plan
 from .progress import Reporter
-from .run import Deferred, Driver, begin, decide_step, is_committed, layout_step, pack_step, scan_step
+from .run import Deferred, Driver, begin, decide_step, is_committed, layout_step, needs_card, pack_step, scan_step
 from .slurm_jobs import Step, Submission, check_free, folder, max_array_size, sbatch, scancel
 from .store import Store, committed, write_json
 
@@ -83,16 +83,10 @@ def _array(plan: Plan, flow: FlowPlan, number: int, rounds: int, left: dict[str,
     """The array of a flow's scan in a round, or of its pack behind the last round."""
     packs = number == rounds
     name = pack_step(flow.name) if packs else scan_step(flow.name, number)
-    kind = "gpu" if not packs and _on_card(plan, flow, number) else "cpu"
+    kind = "gpu" if not packs and needs_card(plan, flow, number) else "cpu"
     units = left.get(name, _shards(plan, flow) if packs else len(flow.partitions))
     elements = min(-(-units // cpus(scripts[f"{kind}.sbatch"])), nodes * ELEMENTS_A_NODE)
     return Step(name, kind, units, max(elements, 1))
-
-
-def _on_card(plan: Plan, flow: FlowPlan, number: int) -> bool:
-    """Whether a stage of a round computes on a card."""
-    stages = flow.rounds[number].stages
-    return plan.machine.device == "cuda" and any(s.make().cost == "model" or s.facts.local.get("backend") == "rapids" for s in stages)
 
 
 def _shards(plan: Plan, flow: FlowPlan) -> int:
@@ -283,7 +277,9 @@ def drive(root: Path, name: str, reporter: Reporter) -> Outcome | None:
     steps = submission.steps
     step = next(one for one in steps if one.name == name)
     with store.locked(submission.run, joins=True):
-        plan = begin(store, lambda: Plan.from_json((folder(store) / "plan.json").read_bytes()), reporter)
+        store.finish_publication()
+        store.check_published()
+        plan = Plan.from_json((folder(store) / "plan.json").read_bytes())
         engine = SlurmEngine(lambda unit: unit["kind"] in ("decide", "layout"), memory_share())
         outcome = None
         try:

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
@@ -22,11 +22,11 @@ import orjson
 
 from .. import errors
 from ..errors import D4AError, MachineError
-from ..store import read_json, replacing
+from ..store import replacing
 from .local import LocalEngine, Unit, Work
 
 _POLL_S = 0.2
-_ADDRESSES = ("RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR")  # never followed unless the user names a cluster
+_ADDRESS = "RAY_ADDRESS"  # never followed: the user names a cluster, or there is none
 
 
 class RayEngine:
@@ -34,18 +34,18 @@ class RayEngine:
 
     name = "ray"
 
-    def __init__(self, local: LocalEngine, state: Path, address: str | None = None, gpus: float = 0.0) -> None:
+    def __init__(self, local: LocalEngine, state: Path, address: str | None, cards: Callable[[Unit], float]) -> None:
         """Raises MachineError where NeMo Curator is not installed.
 
         local    for units that Ray is not asked for; its number of workers is the CPUs of a Ray of this run's own
         state    a folder that all machines of the cluster share
         address  of a running cluster, `host:port`; None: a Ray of this run's own, on this machine
-        gpus     cards a unit
+        cards    GPUs that a unit takes; those of one call of `run` are alike
         """
         if find_spec("nemo_curator") is None:
             raise MachineError("engine ray needs NeMo Curator", hint="pip install 'd4a[nemo]', in an environment without cudf")
         self.workers, self.memory = local.workers, local.memory
-        self._local, self._address, self._gpus = local, address, gpus
+        self._local, self._address, self._cards = local, address, cards
         self._folder, self._log = state / "ray" / uuid.uuid4().hex, state / "ray.log"
         # nobody else joins a Ray of this run's own
         self._token = {} if address else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -60,7 +60,7 @@ class RayEngine:
         folder = self._folder / str(uuid.uuid4())
         with replacing(folder / "units.jsonl") as file:
             file.writelines(orjson.dumps(unit) + b"\n" for unit in units)
-        asked = {"units": str(folder / "units.jsonl"), "folder": str(folder), "gpus": self._gpus}
+        asked = {"units": str(folder / "units.jsonl"), "folder": str(folder), "gpus": self._cards(units[0])}
         _write(pipeline, {**asked, "module": work.__module__, "function": work.__name__})
         left, end = set(range(len(units))), None
         while end is None:
@@ -86,7 +86,7 @@ class RayEngine:
 
     def _process(self, log: IO[bytes], *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "d4a.curator.engines.ray_session", *arguments]
-        environment = {name: value for name, value in os.environ.items() if name not in _ADDRESSES} | self._token
+        environment = {name: value for name, value in os.environ.items() if name != _ADDRESS} | self._token
         # a session of its own: Ctrl-C is the driver's to answer
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment, start_new_session=True
@@ -141,7 +141,7 @@ def _collect(folder: Path, left: set[int]) -> Iterator[dict[str, Any]]:
         number = entry.name.removesuffix(".json")
         if not number.isdecimal() or int(number) not in left:
             continue
-        said = read_json(Path(entry.path))
+        said = orjson.loads(Path(entry.path).read_bytes())
         Path(entry.path).unlink()
         left.discard(int(number))
         if "error" in said:
