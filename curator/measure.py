@@ -55,6 +55,15 @@ def evidence_schema(flow: FlowPlan, round_index: int) -> pa.Schema:
     return pa.schema([*HEAD, *((MEMBER + suffix, pa.int64()) for suffix in sorted(sizes)), *values])
 
 
+def _written(schema: pa.Schema) -> dict[str, Any]:
+    """How columns are written: digests, sketches and embeddings are noise to a codec, and no two of them are equal."""
+    noise = {field.name for field in schema if pa.types.is_fixed_size_binary(field.type)}
+    if any(pa.types.is_nested(field.type) for field in schema):  # Parquet has other names for those
+        return {"compression": "zstd"}
+    codecs = {name: "none" if name in noise else "zstd" for name in schema.names}
+    return {"compression": codecs, "use_dictionary": [name for name in schema.names if name not in noise]}
+
+
 def member_suffixes(flow: FlowPlan) -> list[str]:
     """Suffixes of the members of every sample of a flow."""
     return sorted(flow.modality.sizes(pa.RecordBatch.from_pylist([], schema=reader_schema(flow.modality))))
@@ -73,7 +82,7 @@ class EvidenceWriter:
             stage.open(planned.facts)
         self._stores = flow.modality.stored and (round_index == 0 or any(isinstance(s, Transform) for s in self._stages))
         self._schema = evidence_schema(flow, round_index)
-        self._file = pq.ParquetWriter(unit.file("evidence", ".parquet"), self._schema, compression="zstd")
+        self._file = pq.ParquetWriter(unit.file("evidence", ".parquet"), self._schema, **_written(self._schema))
         self._waiting: list[pa.RecordBatch] = []
         self._payload = PayloadWriter(unit.file("payload", ".bin"), flow.modality.columns) if self._stores else None
         self._unit, self._content = unit, hashlib.sha256()  # of what is stored: the digests of its records

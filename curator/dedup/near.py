@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..columns import fixed_rows
+from ..errors import D4AError
 from ..stage import Bools, Entered, Floats, Ints, Pairs
 from .bands import Bands, Candidates, Keys, Signatures, depths, estimate, whole_keys
 from .spill import Spill
@@ -21,6 +22,7 @@ from .spill import Spill
 Exact = Callable[[Ints, Ints], Floats]  # the similarity of records a[k] and b[k]
 _LATER = np.uint64(32)
 _EARLIER = np.uint64(2**32 - 1)
+MOST_RECORDS = 2**32
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,11 @@ def near_pairs(entered: Entered, order: Ints, value: npt.DTypeLike, search: Sear
     value    dtype of a value of the signature
 
     Pairs come sorted by the later record's rank, then the earlier one's, those of copies behind; they are the same for any memory.
+    Raises D4AError where there are more than MOST_RECORDS.
     """
+    if len(order) > MOST_RECORDS:
+        hint = "split the sources into several datasets, by language for example"
+        raise D4AError(f"{len(order):,} records are too many for one search of near-duplicates: at most {MOST_RECORDS:,}", hint=hint)
     sketches = _Sketches(entered, order, np.dtype(value))
     copies, candidates = _propose(sketches, entered.column("fingerprint").to_numpy()[order], search)
     links, notes = _verify(sketches, candidates, search, exact)

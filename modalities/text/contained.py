@@ -126,7 +126,7 @@ class ContainedText(Dedup):
         first = _first_copies(entered, order, sources)
         heads = first == np.arange(len(order))
         better, worse, notes = self._search(entered, order[heads], sources[heads])
-        similarity = exact_similarity(entered, worse, better, self._sets, compare=containment)
+        similarity = exact_similarity(entered, worse, better, self._sets, "shingles", compare=containment)
         enough = similarity >= self.search_key()["pairs_from"]
         notes["verified_pairs"] = len(better)
         return _with_copies(Pairs(better[enough], worse[enough], similarity[enough], notes), order, first)

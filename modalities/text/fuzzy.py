@@ -159,5 +159,5 @@ class FuzzyText(Dedup):
             self.order(entered),
             f"<u{_bits(self.options) // 8}",
             search,
-            lambda a, b: exact_similarity(entered, a, b, self.shingling.sets, room),
+            lambda a, b: exact_similarity(entered, a, b, self.shingling.sets, "tokens", room),
         )

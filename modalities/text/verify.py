@@ -18,15 +18,24 @@ from .jaccard import jaccard
 
 TEXT_BYTES = 128 * 2**20  # text in memory at a time; shingles of words take about 1.5 times as much, of characters 16 times
 
+_WORD_BYTES = 8  # with what stands around it
+
 Sets = Callable[[pa.Array], ShingleSets]  # the shingle sets of a column of texts
 Compare = Callable[[ShingleSets, Ints, Ints], Floats]  # the similarity of sets a[k] and b[k]
 
 
-def exact_similarity(entered: Entered, a: Ints, b: Ints, sets: Sets, text_bytes: int = TEXT_BYTES, compare: Compare = jaccard) -> Floats:
-    """(p,) float64: similarity of the shingle sets of records a[k] and b[k], by default the Jaccard index."""
+def exact_similarity(
+    entered: Entered, a: Ints, b: Ints, sets: Sets, count: str, text_bytes: int = TEXT_BYTES, compare: Compare = jaccard
+) -> Floats:
+    """(p,) float64: similarity of the shingle sets of records a[k] and b[k], by default the Jaccard index.
+
+    count  the value that says how many words, or shingles, a record has
+    """
     found = np.empty(len(a), np.float64)
     text_bytes = min(text_bytes, max(1 << 20, entered.workspace.memory // 16))
     sizes = entered.column("payload_bytes").to_numpy()
+    if entered.settled:  # the evidence of earlier datasets, which had the bytes of theirs, is gone
+        sizes = np.concatenate([_WORD_BYTES * entered.column(count).to_numpy()[: entered.settled], sizes[entered.settled :]])
     place = np.empty(len(sizes), np.int64)
     for pairs in portions(a, b, sizes, text_bytes):
         records = _distinct(a[pairs], b[pairs], len(sizes))

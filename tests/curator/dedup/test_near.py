@@ -131,3 +131,10 @@ def test_a_folder_that_is_gone_is_one_error(tmp_path: Path) -> None:
     entered = Sketched(families(1, 9, "uint32"), np.zeros(9, np.uint64), Workspace(tmp_path / "gone", 1 << 20))
     with pytest.raises(D4AError, match="cannot write"):
         near_pairs(entered, np.arange(9), "<u4", Search(8, 3, 0.7, 64), lambda a, b: np.zeros(len(a)))
+
+
+def test_more_records_than_ranks_are_one_error(tmp_path: Path) -> None:
+    entered = Sketched(families(1, 9, "uint32"), np.zeros(9, np.uint64), Workspace(tmp_path, 1 << 20))
+    order = np.broadcast_to(np.int64(0), 2**32 + 1)  # without memory
+    with pytest.raises(D4AError, match="4,294,967,297 records are too many"):
+        near_pairs(entered, order, "<u4", Search(8, 3, 0.7, 64), lambda a, b: np.zeros(len(a)))

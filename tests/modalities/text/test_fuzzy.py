@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from d4a.curator.dedup.keepers import choose_keepers
+from d4a.curator.stage import Ints
 from d4a.modalities.text.fuzzy import FuzzyOptions, FuzzyText
 from d4a.modalities.text.verify import portions
 from entered_texts import Corpus, find
@@ -131,3 +133,22 @@ def test_portions_hold_every_pair_once_in_bounded_memory() -> None:
 def test_impossible_options_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         FuzzyOptions(**options)
+
+
+def test_texts_of_earlier_datasets_count_for_memory() -> None:
+    class Watched(Corpus):
+        most = 0
+
+        def payload(self, indices: Ints) -> pa.Array:
+            texts = super().payload(indices)
+            self.most = max(self.most, texts.nbytes)
+            return texts
+
+    long = [words(*range(10_000 * k, 10_000 * k + 5000)) for k in range(60)]
+    entered = Watched.of(FuzzyText(FuzzyOptions()), [text + " last" for text in long] + [text[:-1] for text in long], 16 << 20, settled=60)
+    own = entered.columns["payload_bytes"].to_numpy()
+    entered.columns["payload_bytes"] = pa.array(np.where(np.arange(120) < 60, 0, own))
+    pairs = FuzzyText(FuzzyOptions()).pairs(entered)
+    assert len(pairs.a) == 60
+    assert own.sum() > 4 << 20
+    assert entered.most < 5 << 18  # 1 MiB, and a text too many
