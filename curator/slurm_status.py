@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,8 @@ def look(root: Path) -> Status:
     steps = submission.steps
     over = max((index for index, step in enumerate(steps) if submission.drove(store, step).exists()), default=-1)
     rows = [_row(store, plan, step, alive or [], index <= over) for index, step in enumerate(steps)]
+    if alive is None:
+        rows = [replace(row, failed=0, logs=[]) for row in rows]
     return Status(rows, _verdict(root, rows, alive, over == len(steps) - 1), None if alive is None else bool(alive))
 
 

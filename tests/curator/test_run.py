@@ -265,7 +265,9 @@ def test_a_unit_can_be_run_by_itself(tmp_path: Path, inputs: tuple[Path, int], d
     d4a("curate", recipe)
     steps = tmp_path / "a/.d4a/steps/scan-text.jsonl"
     before = published(tmp_path / "a")
-    assert json.loads(d4a("run-unit", steps, 0).stdout) == {"partition": 0, "records": 0}
+    told = json.loads(d4a("run-unit", steps, 0).stdout)
+    assert told["partition"] == told["records"] == 0
+    assert "2 units of scan-text" in d4a("run-unit", steps, 1, "--of", len(steps.read_text().splitlines()) - 2).stderr
     assert published(tmp_path / "a") == before
 
 

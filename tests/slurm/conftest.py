@@ -112,15 +112,15 @@ class Cluster:
         """(job, state, name) of all that waits or runs."""
         return [line.split() for line in self.call("squeue", "-h", "-r", "-o", "%i %T %j").stdout.splitlines()]
 
-    def until(self, what: Callable[[], object], seconds: float = 120) -> None:
+    def until(self, what: Callable[[], object], seconds: float = 300) -> None:
         """Wait for something; requeued jobs begin at once, not when their credential has expired."""
         ends = time.monotonic() + seconds
         while not what():
             assert time.monotonic() < ends, f"{self.queue()}\n{self.call('scontrol', 'show', 'job').stdout[-3000:]}"
-            for job, state, _ in self.queue():
-                if state == "PENDING":
-                    self.call("scontrol", "update", f"jobid={job}", "starttime=now", code=None)
-            time.sleep(0.3)
+            for line in self.call("squeue", "-h", "-r", "-t", "PD", "-o", "%i %r").stdout.splitlines():
+                if line.endswith("BeginTime"):
+                    self.call("scontrol", "update", f"jobid={line.split()[0]}", "starttime=now", code=None)
+            time.sleep(0.5)
 
     def drained(self) -> bool:
         """Whether nothing waits or runs."""
@@ -153,7 +153,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     (stages / "slow_stages.py").write_text(STAGES)
     (stages / "slow_stages-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: slow-stages\nVersion: 1.0\n")
     (stages / "slow_stages-1.0.dist-info/entry_points.txt").write_text(ENTRY_POINTS)
-    environment["PYTHONPATH"] = str(stages)
+    environment["PYTHONPATH"] = os.pathsep.join([str(stages), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     templates = tmp_path_factory.mktemp("site") / "templates"
     running = Cluster(environment, templates)
     running.d4a("slurm", "templates", templates)
