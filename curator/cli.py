@@ -256,9 +256,11 @@ def doctor(device: Device = "auto") -> None:
 def clean(dataset: DatasetPath) -> None:
     """Remove the resumable state of a dataset; the dataset stays, the next run scans anew."""
     from .shards.manifest import read
+    from .slurm_jobs import check_free
     from .store import Store
 
     read(dataset)
+    check_free(Store(dataset))
     freed = Store(dataset).remove_state()
     typer.echo(f"{dataset}: {freed / 1e6:,.1f} MB of state removed")
 
