@@ -149,11 +149,12 @@ def usable_cores() -> int:
 
 
 def memory_bytes() -> int:
-    """Memory that this process may use: the machine's, or less where one of its control groups says so."""
+    """Memory that this process may use: the machine's, or less where one of its control groups or its Slurm job says so."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     group = Path("/sys/fs/cgroup") / _read("/proc/self/cgroup").rpartition("::")[2].lstrip("/")
     limits = [_read(str(folder / "memory.max")) for folder in (group, *group.parents) if folder.is_relative_to("/sys/fs/cgroup")]
-    return min([physical, *(int(limit) for limit in limits if limit.isdigit())])
+    job = int(os.environ.get("SLURM_MEM_PER_NODE") or 0) << 20  # not every site has control groups; 0: all of the node
+    return min([physical, *(int(limit) for limit in limits if limit.isdigit()), *([job] if job else [])])
 
 
 def memory_share() -> int:

@@ -5,7 +5,7 @@ import sys
 from importlib.util import find_spec
 
 import pytest
-from d4a.curator.doctor import cuda_devices, extras, machine, probe
+from d4a.curator.doctor import cuda_devices, extras, machine, memory_bytes, probe
 from d4a.curator.errors import EXIT_MACHINE, MachineError
 
 
@@ -57,3 +57,10 @@ def test_a_machine_without_torch_is_no_error():
 
 def test_importing_doctor_imports_nothing_heavy():
     assert run("import sys, d4a.curator.doctor; print(*({'torch', 'cupy', 'numba', 'open_clip'} & set(sys.modules)))") == []
+
+
+def test_memory_is_what_a_slurm_job_was_given(monkeypatch):
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "100")
+    assert memory_bytes() == 100 << 20
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "0")
+    assert memory_bytes() > 100 << 20
