@@ -108,9 +108,9 @@ def test_a_cluster_that_is_named_is_joined_and_stays(tmp_path: Path, local: tupl
     ray = str(Path(sys.executable).parent / "ray")
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4, "PATH": f"{Path(ray).parent}:{os.environ['PATH']}"}
     head = [ray, "start", "--head", "--block", "--port=0", "--num-cpus=2", "--include-dashboard=false", "--node-ip-address=127.0.0.1"]
-    with subprocess.Popen(
-        [*head, f"--temp-dir={tmp_path / 'r'}"], stdout=subprocess.PIPE, text=True, env={**os.environ, **token}
-    ) as cluster:
+    folder = tempfile.TemporaryDirectory(prefix="d4a-ray-test-", ignore_cleanup_errors=True)  # a socket's path is short
+    command = [*head, f"--temp-dir={folder.name}"]
+    with folder, subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **token}) as cluster:
         try:
             assert cluster.stdout is not None
             address = next(found[1] for line in cluster.stdout if (found := re.search(r"--address='([^']+)'", line)))
