@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .evidence import Evidence, View
@@ -21,6 +22,8 @@ from .searches import found_once
 from .stage import Cut, Ints, Spans
 from .store import Folder, Store, checked, committed, data_file
 
+_NAMED = 3  # records of a cut that are named as keeping it
+
 
 def search_spans(store: Store, view: View, planned: PlannedStage, stage: Cut, fence: Callable[[], None]) -> Spans:
     """What a Cut takes out of the records of a view; records and twins are those of the flow."""
@@ -28,11 +31,24 @@ def search_spans(store: Store, view: View, planned: PlannedStage, stage: Cut, fe
     return Spans(view.indices[found.record], found.start, found.end, view.indices[found.twin], found.notes)
 
 
-def longest(spans: Spans) -> tuple[Ints, Ints]:
-    """Records that lose anything, ascending, and the twin of the longest span of each; of equal ones the first."""
+def whereabouts(spans: Spans, keys: pa.Array) -> tuple[Ints, list[str]]:
+    """Records that lose anything, ascending, and the keys of those that keep it: `a, b, c and 2 others`, that of the longest part first.
+
+    keys  (n,) large_string   of all records of the flow
+    """
     by = np.lexsort((spans.start, spans.start - spans.end, spans.record))
-    records, first = np.unique(spans.record[by], return_index=True)
-    return records, spans.twin[by][first]
+    first = by[np.sort(np.unique(spans.record[by] * len(keys) + spans.twin[by], return_index=True)[1])]  # of a record and a keeper
+    records, begins, counts = np.unique(spans.record[first], return_index=True, return_counts=True)
+    named = []
+    for k in range(_NAMED):
+        twins = spans.twin[first[np.minimum(begins + k, len(first) - 1)]]
+        named.append(keys.take(pa.array(twins, mask=counts <= k)))
+    told = pc.binary_join_element_wise(*named, pa.scalar(", ", pa.large_string()), null_handling="skip").to_pylist()
+    return records, [text + _others(count - _NAMED) for text, count in zip(told, counts.tolist(), strict=True)]
+
+
+def _others(count: int) -> str:
+    return f" and {count} other{'s' * (count > 1)}" if count > 0 else ""
 
 
 def write_spans(unit: Folder, evidence: Evidence, spans: Spans) -> list[str]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .cuts import longest, search_spans, write_spans
+from .cuts import search_spans, whereabouts, write_spans
 from .dedup.earlier import Joined
 from .dedup.keepers import choose_keepers
 from .dedup.preference import named_values
@@ -169,7 +169,7 @@ def _decide_stage(
     alive = np.flatnonzero(verdicts.kept)
     stage = planned.make()
     counted = reached if isinstance(stage, Cutter) else alive  # what it refuses is what it cut most of
-    result = {**refused, "notes": _totals(evidence, round_index, planned.label, stage, counted)}
+    result = {**refused, "step": planned.step, "notes": _totals(evidence, round_index, planned.label, stage, counted)}
     view = View(evidence, round_index, planned.label, alive)
     if planned.mode == "judge" and isinstance(stage, Judging):
         _judge(evidence, round_index, planned.label, stage, alive, verdicts, result)
@@ -186,13 +186,12 @@ def _decide_stage(
 
 
 def _note_spans(evidence: Evidence, planned: PlannedStage, spans: Spans, verdicts: Verdicts, result: dict[str, Any]) -> None:
-    """Leave spans to the round behind, and say of each record where the longest part that it loses is kept."""
+    """Leave spans to the round behind, and say of each record where what it loses is kept."""
     verdicts.spans = spans
     result["notes"] |= spans.notes
-    records, twins = longest(spans)
-    if planned.mode == "judge" and len(records):
-        keys = evidence.keys.take(pa.array(twins)).to_pylist()
-        verdicts.detail[records] = [f"the longest part cut out of it stands in {key}" for key in keys]
+    if planned.mode == "judge":
+        records, told = whereabouts(spans, evidence.keys)
+        verdicts.detail[records] = [f"what was cut out of it stands in {keys}" for keys in told]
 
 
 def _totals(evidence: Evidence, round_index: int, label: str, stage: Stage, alive: Ints) -> dict[str, int]:

@@ -55,6 +55,13 @@ class PlannedStage:
             return kind.cutter(options, self.mode == "judge")
         return kind(options)
 
+    @property
+    def step(self) -> str:
+        """Of a Cut, which works in two rounds, what it does in this one: `search`, then `cut`, or `measure` with `mode: annotate`."""
+        if not issubclass(stage_class(self.use), Cut):
+            return ""
+        return "search" if not self.cutter else "cut" if self.mode == "judge" else "measure"
+
     def sketch_digest(self) -> str:
         """What decides its sketches, whatever it is called: two datasets with equal ones can be searched together."""
         return digest(self.fingerprint()[1:])

@@ -65,8 +65,13 @@ def flow_table(flow: FlowOutcome) -> Table:
         reason = f"{reasons[0][0]} {reasons[0][1]:,}" if reasons else ""
         more = f" (+{len(reasons) - 1})" if len(reasons) > 1 else ""
         rate = f"{row['in'] / row['seconds']:,.0f}" if row.get("seconds") else ""
-        table.add_row(row["label"], f"{row['in']:,}", f"{row['kept']:,}", share, reason + more, rate)
+        table.add_row(_stepped(row["label"], row.get("step", "")), f"{row['in']:,}", f"{row['kept']:,}", share, reason + more, rate)
     return table
+
+
+def _stepped(label: str, step: str) -> str:
+    """A stage's label; a Cut stands in two rows."""
+    return f"{label} ({step})" if step else label
 
 
 def _table(title: str) -> Table:
@@ -83,7 +88,7 @@ def _notes(flow: FlowOutcome) -> list[str]:
         lines.append(f"rules that dropped nothing: {', '.join(_grouped(flow.silent_rules))}")
     for row in flow.stages:
         notes = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in sorted(row.get("notes", {}).items()) if count)
-        lines += [f"{row['label']}: {notes}"] if notes else []
+        lines += [f"{_stepped(row['label'], row.get('step', ''))}: {notes}"] if notes else []
     if not flow.kept:
         lines.append(f"no record of {flow.name} is left: look at the reasons above")
     return lines
@@ -127,7 +132,8 @@ def show_plan(console: Console, plan: Plan, held: dict[str, int], forecasts: dic
                 options = planned.make().options
                 judged = _options({**options.of_kind("judge"), **options.of_kind("search")})
                 judging = judged if planned.mode == "judge" else "nothing: annotates only"
-                table.add_row(str(index + 1), planned.label, _options({**options.of_kind("measure"), **options.of_kind("file")}), judging)
+                name = _stepped(planned.label, planned.step)
+                table.add_row(str(index + 1), name, _options({**options.of_kind("measure"), **options.of_kind("file")}), judging)
         console.print(table)
         size = sum(part.size for part in flow.partitions)
         files = len({(entry.root, entry.path) for part in flow.partitions for entry in part.entries})

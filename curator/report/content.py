@@ -68,7 +68,7 @@ class FlowContent:
     dedups            labels of the stages that match records, with their reason to drop
     refusing          labels of the stages that refuse what they cannot change: there is no picture of that
     annotating        labels of the stages that measure without judging
-    seconds, notes    one entry for each of the flow's stages in dataset.json
+    steps, seconds, notes   one entry for each of the flow's stages in dataset.json; steps: see PlannedStage.step
     sources           path of each source; partition_source: index of the source of each partition
     skipped           suffix -> files that no reader takes
     silent            rules that dropped nothing
@@ -82,6 +82,7 @@ class FlowContent:
     dedups: Mapping[str, float] = field(default_factory=dict)
     refusing: Sequence[str] = ("read",)
     annotating: Sequence[str] = ()
+    steps: Sequence[str] = ()
     seconds: Sequence[float] = ()
     notes: Sequence[Mapping[str, int]] = ()
     sources: Sequence[str] = ()
@@ -108,6 +109,7 @@ def flow_content(flow: FlowPlan, outcome: Any, ledger: Sequence[Path], scores: S
         dedups={planned.label: stage.threshold for planned, stage in stages if isinstance(stage, Dedup)},
         refusing=["read", *(planned.label for planned, stage in stages if isinstance(stage, Transform))],
         annotating=[planned.label for planned, _ in stages if planned.mode == "annotate"],
+        steps=[row.get("step", "") for row in outcome.stages],
         seconds=[float(row.get("seconds") or 0) for row in outcome.stages],
         notes=[row.get("notes") or {} for row in outcome.stages],
         sources=[source.path for source in flow.flow.sources],

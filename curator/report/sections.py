@@ -35,8 +35,9 @@ def stage_table(flow: FlowCounts, content: FlowContent) -> Html:
             for words, kind in zip(columns, kinds, strict=True)
         ),
     )
-    times = [*content.seconds, *[0.0] * len(flow.stages)]
-    bodies = [_stage_rows(stage, times[i], stage.label in content.annotating) for i, stage in enumerate(flow.stages[:_MOST_STAGES])]
+    times, steps = [*content.seconds, *[0.0] * len(flow.stages)], [*content.steps, *[""] * len(flow.stages)]
+    remarks = [step or ("measures only" if one.label in content.annotating else "") for one, step in zip(flow.stages, steps, strict=False)]
+    bodies = [_stage_rows(stage, times[i], remarks[i]) for i, stage in enumerate(flow.stages[:_MOST_STAGES])]
     hidden = len(flow.stages) - len(bodies)
     after = tag("p", f"{plural(hidden, 'more stage')}: see dataset.json.", class_="note") if hidden else Html("")
     caption = tag("caption", "What each stage dropped, and why", class_="unseen")
@@ -45,11 +46,10 @@ def stage_table(flow: FlowCounts, content: FlowContent) -> Html:
     )
 
 
-def _stage_rows(stage: StageCounts, time: float, annotates: bool) -> Html:
+def _stage_rows(stage: StageCounts, time: float, remark: str) -> Html:
     speed = count(round(stage.entered / time)) if time and stage.entered else ""
-    remark = tag("span", "measures only", class_="pill") if annotates else Html("")
     cells = [
-        tag("th", name(stage.label, 60), remark, scope="rowgroup"),
+        tag("th", name(stage.label, 60), tag("span", remark, class_="pill") if remark else Html(""), scope="rowgroup"),
         tag("td", count(stage.entered), class_="n"),
         tag("td", count(stage.dropped), class_="n"),
         tag("td", share(stage.dropped, stage.entered), class_="n"),

@@ -68,13 +68,30 @@ def test_characters_add_up_and_every_cut_is_explained(tmp_path: Path, source: Pa
     shorter = [key for key in after if after[key] != before[key]]
     assert len(empty) > 5 and len(shorter) > 5
     for key in shorter:
-        kept = ledger[key]["detail"].removeprefix("the longest part cut out of it stands in ")
+        kept = ledger[key]["detail"].removeprefix("what was cut out of it stands in ")
         assert before[key][:200] in before[kept] and after[key] in before[key]
-    assert f"edited      {ledger[shorter[0]]['edited_chars']} characters less; the longest part" in d4a("why", "out", shorter[0]).stdout
+    assert f"edited      {ledger[shorter[0]]['edited_chars']} characters less; what was cut out" in d4a("why", "out", shorter[0]).stdout
     rows = [stage for stage in flow["stages"] if stage["label"] == SUBSTRING]
     assert rows[1]["reasons"] == {"empty": len(empty)} and rows[1]["notes"]["cuts records"] == len(empty) + len(shorter)
     assert not [name for name in table(tmp_path / "out", "scores")[0] if "fingerprints" in name]
     assert not (tmp_path / "out/sketches").exists()
+
+
+def test_all_records_that_keep_a_part_are_named_while_they_are_few(tmp_path: Path, d4a) -> None:
+    def words(first: int, count: int) -> str:
+        return " ".join(f"word{k}" for k in range(first, first + count))
+
+    parts = [words(1000 * k, 60 + 5 * k) for k in range(5)]
+    mixed = [f"{parts[1]} {words(7000, 9)} {parts[3]}", " own ".join([*parts, *parts])]
+    (tmp_path / "in").mkdir()
+    rows = [{"id": f"part {k}", "text": part} for k, part in enumerate(parts)] + [{"id": f"mix{k}", "text": t} for k, t in enumerate(mixed)]
+    (tmp_path / "in/x.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    done = d4a("curate", write_recipe(tmp_path / "r.yaml", tmp_path / "in"))
+    details = {row["key"]: row["detail"] for row in table(tmp_path / "out", "ledger")}
+    assert details["part 1"] is None and details["mix0"] == "what was cut out of it stands in part 3, part 1"
+    assert details["mix1"] == "what was cut out of it stands in part 4, part 3, part 2 and 2 others"
+    assert "text.dedup.substring (search)" in done.stdout and "text.dedup.substring (cut)" in done.stdout
+    assert "text.dedup.substring (search)" in d4a("plan", "r.yaml").stdout
 
 
 def test_nothing_repeats_in_what_was_cut(tmp_path: Path, source: Path, d4a) -> None:
