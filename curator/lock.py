@@ -24,7 +24,8 @@ EXPIRES_S = 120.0
 @contextlib.contextmanager
 def driving(path: Path, wait_s: float = 0.0) -> Iterator[None]:
     """Hold the lock file `path`. Raises D4AError naming the process that holds it and does not let go within `wait_s`."""
-    me = f"process {os.getpid()} on {socket.gethostname()}"
+    job = os.environ.get("SLURM_JOB_ID")
+    me = f"process {os.getpid()} on {socket.gethostname()}" + (f", Slurm job {job}" if job else "")
     with path.open("a+") as file:
         give_up = time.monotonic() + wait_s
         while True:

@@ -126,6 +126,10 @@ class Cluster:
         """Whether nothing waits or runs."""
         return not self.queue()
 
+    def nodes(self, state: str) -> None:
+        """`drain` all nodes, so that nothing begins, or `resume` them."""
+        self.call("scontrol", "update", f"nodename=n[1-{NODES}]", f"state={state}", "reason=test")
+
     def node(self, act: str, name: str) -> None:
         """`crash` or `boot` a node."""
         self.call(SCRIPT, act, name)
