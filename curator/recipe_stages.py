@@ -16,7 +16,7 @@ from .errors import D4AError, Problem
 from .positions import Node
 from .recipe import Flow, Recipe, StageSpec
 from .registry import stage_class, stage_names
-from .stage import Dedup, Stage
+from .stage import Cut, Dedup, Stage
 
 FLOWS = [name for name, info in Recipe.model_fields.items() if Flow in get_args(info.annotation)]
 STAGE_KEYS = ("use", "as", "mode")
@@ -136,6 +136,9 @@ def _mode(node: Node, address: str, kind: type[Stage] | None, problems: list[Pro
     if given.value not in modes:
         what = f"`{label_of(node) or address}.mode` must be {wording.type_words(info.annotation)}, not {complaints.shown(given)}"
         problems.append(given.at.problem(what, wording.did_you_mean(str(given.value), modes) or complaints.described(info)))
+    elif given.value == "tag" and kind is not None and issubclass(kind, Cut):
+        what = f"`{label_of(node) or address}` finds parts that records share, and no clusters of records that could be tagged"
+        problems.append(given.at.problem(what, "mode: annotate counts what it would cut out of each record"))
     elif given.value == "tag" and kind is not None and not issubclass(kind, Dedup):
         what = f"`{label_of(node) or address}` finds no duplicates, so there is nothing to tag"
         problems.append(given.at.problem(what, "mode: annotate measures without dropping"))
