@@ -276,8 +276,8 @@ def run_one_unit(
     import orjson
 
     from .errors import UsageError
-    from .run import run_unit
     from .slurm_element import run_element
+    from .units import run_unit
 
     try:
         units = [orjson.loads(line) for line in units_file.read_bytes().splitlines()[index :: of or 1]]

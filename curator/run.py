@@ -1,105 +1,45 @@
 """Runs a plan: hands the units of each act to the engine, in order, and publishes the result.
 
-The driver holds the lock and does nothing heavy; every engine calls `run_unit` with the same plain data, so a
-unit is the same work on a laptop, in a Slurm array element or in a Ray task.
+The driver holds the lock and does nothing heavy. It knows no engine: what it hands out are plain units, and an engine that
+gives no result for one leaves it to others.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import orjson
-import pyarrow.parquet as pq
 
-from .backends.device import choose
-from .cuts import read_spans
-from .decide import decide_key, decide_round
+from .decide import decide_key
 from .doctor import memory_share
 from .engines.local import LocalEngine, Unit, Work
 from .engines.ray import RayEngine
 from .errors import D4AError, MachineError
 from .evidence import Evidence
-from .layout import lay_out, layout_key
+from .layout import layout_key
 from .outcome import FlowOutcome, Outcome
-from .pack import pack_shard, packed, published_shards
-from .plan import FlowPlan, Plan, load_plan, make_plan, save_plan
+from .pack import packed, published_shards
+from .plan import FlowPlan, Plan, make_plan, save_plan
 from .poison import REASONS, Tolerance, after_death
 from .progress import Reporter
 from .publish import publish
 from .recipe import Recipe
-from .scan import missing_rows, parts_of, scan_partition
+from .scan import parts_of
 from .slurm_jobs import check_free
 from .sources import changed
-from .stage import Bools, Ints, Judging, Machine
-from .store import Store, checked, committed, data_file, read_json, replacing, write_json
-
-# --------------------------------------------------------------------------------------------------- units
-
-
-def run_unit(unit: Unit) -> dict[str, Any]:
-    """Do one unit of work, described by plain data, and commit it. Returns counts for the progress line."""
-    store = Store(Path(unit["root"]))
-    path = store.state / "plan.json"
-    plan = load_plan(path, unit["plan"])
-    flow, fence = plan.flow(unit["flow"]), store.fence(unit["run"])
-    if unit["kind"] == "scan":
-        entering = _entering(store, flow, unit) if unit["before"] else None
-        cuts = read_spans(store, flow, unit["before"], unit["start"], unit["end"]) if unit["before"] else None
-        borne, care = plan.recipe.max_bad_records, unit.get("care")
-        counts = scan_partition(store, flow, unit["round"], unit["partition"], entering, cuts, fence, borne, care)
-        return {"partition": unit["partition"], **counts}
-    if unit["kind"] == "pack":
-        if is_committed(store, plan, unit):
-            return {"records": 0}
-        return pack_shard(store, flow, unit["layout"], unit["shard"], fence)
-    evidence = Evidence(store, flow, plan.limit, unit["memory"], choose(plan.machine.device, "cupy").backend)
-    if unit["kind"] == "decide":
-        return decide_round(store, evidence, unit["round"], unit["key"], unit["before"], fence)
-    return lay_out(store, evidence, unit["decided"], plan.recipe.output, unit["key"], fence)
-
-
-def is_committed(store: Store, plan: Plan, unit: Unit) -> bool:
-    """Whether there is nothing left to do of a unit of a scan or a pack."""
-    flow = plan.flow(unit["flow"])
-    if unit["kind"] == "pack":
-        return committed(store.unit("pack", flow.name, unit["shard"]["unit"])) is not None
-    parts = parts_of(store, flow, unit["round"], flow.partitions[unit["partition"]])
-    missing = missing_rows(parts, _entering(store, flow, unit) if unit["before"] else None)
-    return missing is not None and not len(missing)
-
-
-def _entering(store: Store, flow: FlowPlan, unit: Unit) -> Ints:
-    """Rows of a partition that the round before kept."""
-    folder = store.unit("decide", flow.name, unit["before"])
-    manifest = committed(folder)
-    assert manifest is not None
-    kept = _kept(checked(data_file(folder, manifest, "verdicts")))
-    return np.flatnonzero(kept[unit["start"] : unit["end"]]).astype(np.int64)
-
-
-@lru_cache(maxsize=2)
-def _kept(verdicts: Path) -> Bools:
-    """Who was kept, of all records of a flow: read once for all its partitions."""
-    kept: Bools = pq.read_table(verdicts, columns=["kept"]).column(0).to_numpy()
-    return kept
-
+from .stage import Judging, Machine
+from .store import Store, read_json, replacing, write_json
+from .units import decide_step, is_committed, layout_step, needs_card, pack_step, run_unit, scan_step
 
 # -------------------------------------------------------------------------------------------------- driver
-
-
-def needs_card(plan: Plan, flow: FlowPlan, round_index: int) -> bool:
-    """Whether a stage of a round computes on a card."""
-    stages = flow.rounds[round_index].stages
-    return plan.machine.device == "cuda" and any(s.make().cost == "model" or s.facts.local.get("backend") == "rapids" for s in stages)
 
 
 class Engine(Protocol):
@@ -118,35 +58,6 @@ class Deferred(Exception):  # noqa: N818
     def __init__(self, steps: dict[str, int]) -> None:
         super().__init__(steps)
         self.steps = steps
-
-
-def scan_step(flow: str, round_index: int) -> str:
-    """Name of the step that scans a flow in a round."""
-    return f"scan {flow}" + _round(round_index)
-
-
-def decide_step(flow: str, round_index: int) -> str:
-    """Name of the step that decides on a round."""
-    return f"decide {flow}" + _round(round_index)
-
-
-def layout_step(flow: str) -> str:
-    """Name of the step that lays out a flow."""
-    return f"lay out {flow}"
-
-
-def pack_step(flow: str) -> str:
-    """Name of the step that packs a flow."""
-    return f"pack {flow}"
-
-
-def _round(round_index: int) -> str:
-    return f" (round {round_index + 1})" if round_index else ""
-
-
-def units_file(store: Store, step: str) -> Path:
-    """The list of a step's units, one a line; there is none where it has nothing to do."""
-    return store.state / "steps" / f"{re.sub(r'[^a-z0-9]+', '-', step).strip('-')}.jsonl"
 
 
 class Driver:
@@ -197,7 +108,7 @@ class Driver:
         common = {"root": str(self.store.root), "run": self.run_id, "plan": self._stamp, "memory": self.engine.memory}
         whole = [{**unit, **common} for unit in units]
         if whole:
-            with replacing(units_file(self.store, name)) as file:
+            with replacing(self.store.units_file(name)) as file:
                 file.writelines(orjson.dumps(unit) + b"\n" for unit in whole)
         left = len(whole)
         for result in self.engine.run(whole, run_unit):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import D4AError, MachineError
-from .store import Store, read_json, write_json
+from .store import Store, read_json, slug, write_json
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Step:
     @property
     def slug(self) -> str:
         """Its name in files and jobs."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name).strip("-")
+        return slug(self.name)
 
 
 @dataclass

@@ -11,9 +11,9 @@ import orjson
 
 from .errors import UsageError
 from .plan import Plan
-from .run import is_committed
 from .slurm_jobs import Queued, Step, Submission, folder, queued
 from .store import Store
+from .units import is_committed
 
 
 @dataclass
@@ -96,7 +96,7 @@ def _row(store: Store, plan: Plan, step: Step, alive: list[Queued], over: bool) 
 def _done(store: Store, plan: Plan, step: Step) -> list[bool]:
     """For every unit of the step's list whether it is committed; empty before there is a list."""
     try:
-        lines = (store.state / "steps" / f"{step.slug}.jsonl").read_bytes().splitlines()
+        lines = store.units_file(step.name).read_bytes().splitlines()
     except FileNotFoundError:
         return []
     return [is_committed(store, plan, orjson.loads(line)) for line in lines]

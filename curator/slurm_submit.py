@@ -21,9 +21,10 @@ from .errors import D4AError, UsageError
 from .outcome import Outcome
 from .plan import FlowPlan, Plan, make_plan
 from .progress import Reporter
-from .run import Deferred, Driver, begin, decide_step, is_committed, layout_step, needs_card, pack_step, scan_step
+from .run import Deferred, Driver, begin
 from .slurm_jobs import Step, Submission, check_free, folder, max_array_size, sbatch, scancel
 from .store import Store, committed, write_json
+from .units import decide_step, is_committed, layout_step, needs_card, pack_step, scan_step
 
 TEMPLATES = ("environment.sh", "element.sh", "cpu.sbatch", "gpu.sbatch", "driver.sbatch")
 ELEMENTS_A_NODE = 8  # an element is a fraction of a node's work, so that a lost node or the slowest element costs little
@@ -123,13 +124,12 @@ class Submitter:
         parts = chunks(step.elements, self.longest)
         step.firsts = [part.start for part in parts]
         at_once = -(-self.submission.nodes // len(parts))
-        units = self.store.state / "steps" / f"{step.slug}.jsonl"
         return [
             [
                 *start,
                 f"--array=0-{len(part) - 1}%{at_once}",
                 f"--output={logs}/{step.slug}-%A_%a.log",
-                *[script, str(scripts), str(units), str(part.start), str(step.elements)],
+                *[script, str(scripts), str(self.store.units_file(step.name)), str(part.start), str(step.elements)],
             ]
             for part in parts
         ]

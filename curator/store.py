@@ -12,6 +12,7 @@ import errno
 import functools
 import hashlib
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -45,6 +46,11 @@ def file_digest(path: Path) -> str:
     """sha256 (hex) of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def slug(step: str) -> str:
+    """Name of a step in files and jobs."""
+    return re.sub(r"[^a-z0-9]+", "-", step).strip("-")
 
 
 def sync_file(path: Path) -> None:
@@ -220,6 +226,10 @@ class Store:
     def unit(self, act: str, flow: str, key: str) -> Path:
         """Folder of a unit: two hex digits between, so that no directory grows without bound."""
         return self.state / act / flow / key[:2] / key
+
+    def units_file(self, step: str) -> Path:
+        """The list of a step's units, one a line; there is none where it has nothing to do."""
+        return self.state / "steps" / f"{slug(step)}.jsonl"
 
     def fence(self, run_id: str) -> Callable[[], None]:
         """A check that this run still owns the state; workers call it before every rename."""

@@ -33,6 +33,7 @@ FLOORS = [
         "forecast",
         "cuts",
         "searches",
+        "units",
     },
     {"plan", "sources", "doctor", "catalog", "load", "overrides", "recipe_stages", "complaints"},
     {"stage", "options", "modality", "registry", "slurm_jobs", "store", "shards", "dedup", "positions", "wording"},

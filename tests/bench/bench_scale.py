@@ -27,9 +27,9 @@ import numpy.typing as npt
 import orjson
 from d4a.curator.plan import make_plan, save_plan
 from d4a.curator.recipe import Recipe, parse_bytes
-from d4a.curator.run import run_unit
 from d4a.curator.stage import Machine
 from d4a.curator.store import Store
+from d4a.curator.units import run_unit
 
 WORDS, LETTERS, AT_ONCE = 60, 5, 100_000
 STAGE, WIDTH = "text.dedup.fuzzy", 11

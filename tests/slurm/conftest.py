@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -86,7 +86,6 @@ class Cluster:
 
     environment: dict[str, str]
     templates: Path
-    crashed: list[str] = field(default_factory=list)
 
     def call(self, *words: object, code: int | None = 0, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command where the cluster answers."""

@@ -1,0 +1,107 @@
+"""A unit of work: plain data that says what to do, and whether it is done; and the names of the steps that units are of.
+
+The driver makes units, and every engine calls `run_unit` with them, so a unit is the same work on a laptop, in a Slurm array
+element or in a Ray task.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from .backends.device import choose
+from .cuts import read_spans
+from .decide import decide_round
+from .engines.local import Unit
+from .evidence import Evidence
+from .layout import lay_out
+from .pack import pack_shard
+from .plan import FlowPlan, Plan, load_plan
+from .scan import missing_rows, parts_of, scan_partition
+from .stage import Bools, Ints
+from .store import Store, checked, committed, data_file
+
+
+def run_unit(unit: Unit) -> dict[str, Any]:
+    """Do one unit of work, described by plain data, and commit it. Returns counts for the progress line."""
+    store = Store(Path(unit["root"]))
+    path = store.state / "plan.json"
+    plan = load_plan(path, unit["plan"])
+    flow, fence = plan.flow(unit["flow"]), store.fence(unit["run"])
+    if unit["kind"] == "scan":
+        entering = _entering(store, flow, unit) if unit["before"] else None
+        cuts = read_spans(store, flow, unit["before"], unit["start"], unit["end"]) if unit["before"] else None
+        borne, care = plan.recipe.max_bad_records, unit.get("care")
+        counts = scan_partition(store, flow, unit["round"], unit["partition"], entering, cuts, fence, borne, care)
+        return {"partition": unit["partition"], **counts}
+    if unit["kind"] == "pack":
+        if is_committed(store, plan, unit):
+            return {"records": 0}
+        return pack_shard(store, flow, unit["layout"], unit["shard"], fence)
+    evidence = Evidence(store, flow, plan.limit, unit["memory"], choose(plan.machine.device, "cupy").backend)
+    if unit["kind"] == "decide":
+        return decide_round(store, evidence, unit["round"], unit["key"], unit["before"], fence)
+    return lay_out(store, evidence, unit["decided"], plan.recipe.output, unit["key"], fence)
+
+
+def is_committed(store: Store, plan: Plan, unit: Unit) -> bool:
+    """Whether there is nothing left to do of a unit of a scan or a pack."""
+    flow = plan.flow(unit["flow"])
+    if unit["kind"] == "pack":
+        return committed(store.unit("pack", flow.name, unit["shard"]["unit"])) is not None
+    parts = parts_of(store, flow, unit["round"], flow.partitions[unit["partition"]])
+    missing = missing_rows(parts, _entering(store, flow, unit) if unit["before"] else None)
+    return missing is not None and not len(missing)
+
+
+def _entering(store: Store, flow: FlowPlan, unit: Unit) -> Ints:
+    """Rows of a partition that the round before kept."""
+    folder = store.unit("decide", flow.name, unit["before"])
+    manifest = committed(folder)
+    assert manifest is not None
+    kept = _kept(checked(data_file(folder, manifest, "verdicts")))
+    return np.flatnonzero(kept[unit["start"] : unit["end"]]).astype(np.int64)
+
+
+@lru_cache(maxsize=2)
+def _kept(verdicts: Path) -> Bools:
+    """Who was kept, of all records of a flow: read once for all its partitions."""
+    kept: Bools = pq.read_table(verdicts, columns=["kept"]).column(0).to_numpy()
+    return kept
+
+
+def needs_card(plan: Plan, flow: FlowPlan, round_index: int) -> bool:
+    """Whether a stage of a round computes on a card."""
+    stages = flow.rounds[round_index].stages
+    return plan.machine.device == "cuda" and any(s.make().cost == "model" or s.facts.local.get("backend") == "rapids" for s in stages)
+
+
+# ------------------------------------------------------------------------------------------------- names
+
+
+def scan_step(flow: str, round_index: int) -> str:
+    """Name of the step that scans a flow in a round."""
+    return f"scan {flow}" + _round(round_index)
+
+
+def decide_step(flow: str, round_index: int) -> str:
+    """Name of the step that decides on a round."""
+    return f"decide {flow}" + _round(round_index)
+
+
+def layout_step(flow: str) -> str:
+    """Name of the step that lays out a flow."""
+    return f"lay out {flow}"
+
+
+def pack_step(flow: str) -> str:
+    """Name of the step that packs a flow."""
+    return f"pack {flow}"
+
+
+def _round(round_index: int) -> str:
+    return f" (round {round_index + 1})" if round_index else ""
