@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -48,12 +49,12 @@ def vocabulary(script: str) -> list[str]:
     return [a + b for a, b in product(syllables, syllables[::3])]
 
 
-def planted(originals: int, seed: int) -> list[Text]:
+def planted(originals: int, seed: int, scripts: Sequence[str] = tuple(LETTERS)) -> list[Text]:
     """Originals in turn of every script, each with one copy: the same, reformatted, or with up to a tenth of its tokens edited."""
     draw = random.Random(seed)
     texts: list[Text] = []
     for k in range(originals):
-        script = list(LETTERS)[k % len(LETTERS)]
+        script = scripts[k % len(scripts)]
         words = vocabulary(script)
         tokens = [draw.choice(words) for _ in range(draw.randrange(60, 400))]
         base = len(texts)

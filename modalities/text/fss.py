@@ -119,13 +119,15 @@ def _sketch(shingles: Hashes, bins: Hashes) -> None:
     """Fill each bin with the least (round << 32 | hash) that falls into it; a round is run only while bins are empty."""
     bins[:] = _EMPTY
     _throw(shingles, np.uint64(0), bins)
-    if _full(bins):
+    empty = _next_empty(bins, 0)
+    if empty == BINS:
         return
     if shingles.size > _RECENT:  # bins stay empty after so many shingles where few are distinct
         shingles = _drop_recent(shingles)
     for r in range(1, BINS):
         _throw(shingles, np.uint64(r), bins)
-        if _full(bins):
+        empty = _next_empty(bins, empty)
+        if empty == BINS:
             return
     for b in range(BINS):  # rounds 256 .. 511: everything into one bin
         if bins[b] == _EMPTY:
@@ -134,11 +136,11 @@ def _sketch(shingles: Hashes, bins: Hashes) -> None:
 
 
 @part
-def _full(bins: Hashes) -> bool:
-    empty = 0
-    for b in range(BINS):
-        empty += bins[b] == _EMPTY
-    return empty == 0
+def _next_empty(bins: Hashes, b: int) -> int:
+    """The first empty bin from `b` on: a short text needs a hundred rounds, and to look at all bins each time took longer than they."""
+    while b < BINS and bins[b] != _EMPTY:
+        b += 1
+    return b
 
 
 @part

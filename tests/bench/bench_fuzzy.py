@@ -4,16 +4,17 @@
 
 Reads {"id", "text", "lang"} lines and a truth of {"id", "base", "kind"} lines (default: CORPUS with `_truth` in its
 name); `template` records are negatives that must stay. Without a corpus, one in six scripts is made up. Prints how
-many planted copies were removed, by similarity and by kind, whether every drop was right, and the user CPU time of each
-step (best of 5).
+many planted copies were removed, by similarity, kind and script, whether every drop was right, the CPU time of each
+step (best of 5), and that of sketches by the length of texts, as a multiple of a plain floor: `str.split` of the same texts.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
+import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,16 @@ import pyarrow as pa
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from d4a.curator.dedup.keepers import Kept, choose_keepers
-from d4a.curator.stage import Pairs
+from d4a.curator.stage import Bools, Ints, Pairs
 from d4a.modalities.text.fss import shingle_sets
 from d4a.modalities.text.fuzzy import FuzzyOptions, FuzzyText
 from d4a.modalities.text.jaccard import jaccard
 from d4a.modalities.text.tokens import tokenise
 from entered_texts import Corpus
 from planted_texts import planted
+
+LENGTHS = (200, 1000, 4000, 40_000)
+SKETCHED = 8_000_000  # characters, for each length
 
 
 def stored(corpus: Path, truth: Path | None) -> tuple[list[dict], list[dict]]:
@@ -46,15 +50,16 @@ def made_up() -> tuple[list[dict], list[dict]]:
 
 
 def run(stage: FuzzyText, batch: pa.RecordBatch) -> tuple[Corpus, Pairs, Kept, dict[str, float]]:
-    """Sketch, pairs and keepers of a batch of texts, and the user CPU time of each."""
-    ticks = [resource.getrusage(resource.RUSAGE_SELF).ru_utime]
+    """Sketch, pairs and keepers of a batch of texts, and the CPU time of each."""
+    stage.sketch(batch.slice(0, 1))  # else it has the tokens of the last time
+    ticks = [time.process_time()]
     columns = stage.sketch(batch)
-    ticks.append(resource.getrusage(resource.RUSAGE_SELF).ru_utime)
+    ticks.append(time.process_time())
     entered = Corpus(batch.column("text"), columns)
     pairs = stage.pairs(entered)
-    ticks.append(resource.getrusage(resource.RUSAGE_SELF).ru_utime)
+    ticks.append(time.process_time())
     kept = choose_keepers(pairs.a, pairs.b, pairs.similarity, stage.preference(entered), stage.threshold)
-    ticks.append(resource.getrusage(resource.RUSAGE_SELF).ru_utime)
+    ticks.append(time.process_time())
     return entered, pairs, kept, dict(zip(("sketch", "pairs", "keepers"), np.diff(ticks).tolist(), strict=True))
 
 
@@ -75,7 +80,31 @@ def main() -> None:
     megabytes = batch.column("text").nbytes / 1e6
     print(f"\n{megabytes:.1f} MB of text, {len(rows)} records; bands x rows {stage.banding()}; {pairs.notes}")
     for name, seconds in times.items():
-        print(f"{name:8} {seconds:7.3f} s  {megabytes / seconds:8.0f} MB/s of user CPU")
+        print(f"{name:8} {seconds:7.3f} s  {megabytes / seconds:8.0f} MB/s of CPU")
+    by_length(stage, [row["text"] for row in rows])
+
+
+def by_length(stage: FuzzyText, texts: list[str]) -> None:
+    """Print the speed of sketches of texts cut, or put together, to one length."""
+    whole = "\n".join(texts)[:SKETCHED]
+
+    def best(work: Callable[[], object]) -> float:
+        times = []
+        for _ in range(5):
+            start = time.process_time()
+            work()
+            times.append(time.process_time() - start)
+        return min(times)
+
+    print(f"\n{'length of a text':16} {'texts':>8} {'sketch, MB/s':>12} {'str.split, MB/s':>15} {'x floor':>8}")
+    for length in LENGTHS:
+        cut = [whole[start : start + length] for start in range(0, len(whole), length)]
+        some = min(2048, len(cut) // 4)  # several batches: tokens of the last one are kept
+        batches = [pa.record_batch({"text": pa.array(cut[k : k + some], pa.large_string())}) for k in range(0, len(cut), some)]
+        megabytes = sum(batch.nbytes for batch in batches) / 1e6
+        floor = best(lambda cut=cut: [text.split() for text in cut])
+        sketch = best(lambda batches=batches: [stage.sketch(batch) for batch in batches])
+        print(f"{length:12} chr {len(cut):8} {megabytes / sketch:12.0f} {megabytes / floor:15.0f} {sketch / floor:8.2f}")
 
 
 def report(rows: list[dict], truth: list[dict], kept: Kept, threshold: float, entered: Corpus) -> None:
@@ -90,27 +119,35 @@ def report(rows: list[dict], truth: list[dict], kept: Kept, threshold: float, en
     removed = dropped[a] | dropped[b]
     table = defaultdict(list)
     for k, copy in enumerate(copies):
-        for name in _groups(copy, exact[k], rows[a[k]]["lang"], threshold):
+        for name in _groups(copy, exact[k], threshold):
             table[name].append(removed[k])
     print(f"{'planted copies':46} {'number':>6} {'one of the two removed':>22}")
     for name in sorted(table):
         print(f"{name:46} {len(table[name]):6} {np.mean(table[name]):22.3f}")
     where = np.flatnonzero(dropped)
     true = jaccard(sets, where, kept.twin[where])
+    by_script([row["lang"] for row in rows], a[exact >= threshold], removed[exact >= threshold], where, true >= threshold)
     templates = [place[t["id"]] for t in truth if t["kind"] == "template"]
     print(f"\nremoved {dropped.sum()}: twin kept {(~dropped[kept.twin[where]]).sum()}, truly similar {(true >= threshold).sum()}")
     print(f"named similarity off by at most {np.abs(true - kept.similarity[where]).max(initial=0):.1e}")
     print(f"template records removed: {int(dropped[templates].sum())} of {len(templates)}")
 
 
-def _groups(copy: dict, exact: float, lang: str | None, threshold: float) -> list[str]:
+def by_script(langs: list[str | None], similar: Ints, found: Bools, dropped: Ints, right: Bools) -> None:
+    """Print for every language or script how many pairs that are similar were found, and how many drops were right."""
+    names = np.array([str(lang) for lang in langs])
+    print(f"\n{'by script':20} {'similar pairs':>13} {'found':>7} {'dropped':>9} {'truly similar':>13}")
+    for name in sorted({*names[similar], *names[dropped]}):
+        mine, gone = found[names[similar] == name], right[names[dropped] == name]
+        print(f"{name:20} {len(mine):13} {mine.mean() if len(mine) else 1:7.3f} {len(gone):9} {gone.sum():13}")
+
+
+def _groups(copy: dict, exact: float, threshold: float) -> list[str]:
     groups = [f"kind {copy['kind']}"]
     for name, value in (("d4a tokens", exact), ("split() words", copy.get("j_w5"))):
         if value is not None:
             span = f"{threshold} to 1" if value >= threshold else f"0.5 to {threshold}" if value >= 0.5 else "0 to 0.5"
             groups.append(f"similarity by {name}: {span}")
-    if exact >= threshold:
-        groups.append(f"language {lang}, {threshold} to 1")
     return groups
 
 

@@ -8,7 +8,7 @@ from d4a.curator.stage import Ints
 from d4a.modalities.text.fuzzy import FuzzyOptions, FuzzyText
 from d4a.modalities.text.verify import portions
 from entered_texts import Corpus, find
-from planted_texts import planted, similarity
+from planted_texts import LETTERS, planted, similarity
 from pydantic import ValidationError
 
 
@@ -16,19 +16,20 @@ def words(*numbers: int) -> str:
     return " ".join(f"word{k}" for k in numbers)
 
 
-def test_planted_twins_are_found_and_nothing_else() -> None:
-    texts = planted(originals=600, seed=11)
+@pytest.mark.parametrize("script", LETTERS)
+def test_planted_twins_are_found_and_nothing_else(script: str) -> None:
+    texts = planted(originals=250, seed=11, scripts=[script])
     pairs, kept, _ = find([t.text for t in texts])
     copies = [k for k, t in enumerate(texts) if t.base != k]
     true = np.array([similarity(texts[k], texts[texts[k].base]) for k in copies])
     removed = np.array([kept.twin[k] >= 0 or kept.twin[texts[k].base] >= 0 for k in copies])
-    assert removed[true >= 0.8].mean() >= 0.98
+    assert (true >= 0.8).sum() > 100
+    assert removed[true >= 0.8].mean() >= 0.99
     assert not removed[true < 0.8].any()
-    assert {texts[k].script for k, gone in zip(copies, removed, strict=True) if gone} == {t.script for t in texts}
     for k in np.flatnonzero(kept.twin >= 0):
         twin = kept.twin[k]
         assert kept.twin[twin] < 0
-        assert kept.similarity[k] == similarity(texts[k], texts[twin])
+        assert kept.similarity[k] == similarity(texts[k], texts[twin]) >= 0.8
     assert all(similarity(texts[a], texts[b]) == s for a, b, s in zip(pairs.a, pairs.b, pairs.similarity, strict=True))
 
 
