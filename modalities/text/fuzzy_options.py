@@ -57,8 +57,7 @@ class FuzzyOptions(DedupOptions):
     preset: Literal["slimpajama", "refinedweb", "redpajama-v2", "fineweb", "zyda", "zyda-2", "nemo"] | None = search(
         None,
         "MinHash with shingles, number of hashes, bands, rows and threshold as published; options that stand beside it override it."
-        " What each one sets stands above. refinedweb: its paper has 5-grams of GPT-2's tokens, here they are of what stands between white"
-        " space; the normal form that it is given here was not checked against the paper.",
+        " What each one sets stands above; the normal form of `refinedweb` was not checked against its paper.",
     )
     scheme: Literal["fss", "minhash"] = measure(
         "fss",
