@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
@@ -26,6 +27,7 @@ from .cli_options import (
     print_json,
 )
 from .cli_slurm import app as slurm
+from .errors import EXIT_INTERRUPTED
 
 app = typer.Typer(
     name="d4a",
@@ -64,6 +66,13 @@ def curate(
     memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="For pair searches, 2GB for instance; default: a quarter of what is free.")
     ] = None,
+    worker_memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="A worker that holds more is ended, its unit run again; default: 90 % of the free."),
+    ] = None,
+    batch_time: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Longest time of a stage for a batch, and then for each of its records alone.")
+    ] = 3600,
     device: Device = "auto",
     limit: Limit = None,
     fresh: Fresh = False,
@@ -81,32 +90,30 @@ def curate(
     from .engines.local import get_ready
 
     get_ready()
-    from .errors import Interrupted
     from .load import digest
     from .progress import Reporter
     from .run import curate as run_recipe
     from .summary import show_outcome
 
     loaded = load_recipe(recipe, overrides, out)
-    try:
-        with Reporter(quiet=json) as reporter:
-            outcome = run_recipe(
-                loaded,
-                digest(loaded),
-                Path(loaded.output.path),
-                machine_for(loaded, device),
-                workers=workers or os.cpu_count() or 1,
-                memory=parse_memory(memory),
-                limit=limit,
-                fresh=fresh,
-                accept_class=accept_class,
-                take_over=take_over,
-                engine=engine,
-                ray_address=ray_address,
-                reporter=reporter,
-            )
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted; what was done is kept", hint="run the same command again: it goes on where it stopped") from None
+    with Reporter("json" if json else "people") as reporter:
+        outcome = run_recipe(
+            loaded,
+            digest(loaded),
+            Path(loaded.output.path),
+            machine_for(loaded, device),
+            workers=workers or os.cpu_count() or 1,
+            memory=parse_memory(memory),
+            worker_bytes=parse_memory(worker_memory, "--worker-memory"),
+            batch_s=batch_time,
+            limit=limit,
+            fresh=fresh,
+            accept_class=accept_class,
+            take_over=take_over,
+            engine=engine,
+            ray_address=ray_address,
+            reporter=reporter,
+        )
     if json:
         print_json(outcome.as_json())
         return
@@ -326,15 +333,23 @@ def _next_commands(out: Path) -> None:
         screen.print(Text.assemble(f"{command:<34}", (f"  {what}", "dim")), soft_wrap=True)
 
 
+def _interrupted(number: int, frame: object) -> None:
+    """Ctrl-C: ends at once, as a crash would, which costs the units in hand. An exception might be swallowed by whatever runs just now."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    local = sys.modules.get(f"{__package__}.engines.local")  # perhaps half imported
+    getattr(local, "kill_all", int)()
+    cursor = b"\x1b[?25h\n" if os.isatty(2) else b""  # a live bar hides it
+    os.write(2, cursor + b"interrupted; run the same command again: it goes on where it stopped\n")
+    os._exit(EXIT_INTERRUPTED)
+
+
 def main() -> None:
     """Entry point of `d4a`: every D4AError becomes its message on stderr and its exit code."""
+    signal.signal(signal.SIGINT, _interrupted)
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(args=arguments, standalone_mode=True)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; run the same command again: it goes on where it stopped", err=True)
-        os._exit(130)
     except Exception as error:
         from .errors import D4AError, RecipeError, visible
 

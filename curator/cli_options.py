@@ -30,17 +30,17 @@ def load_recipe(recipe: str, overrides: list[str] | None, out: Path | None) -> A
     return loaded.model_copy(update={"output": loaded.output.model_copy(update={"path": str(out)})})
 
 
-def parse_memory(size: str | None) -> int | None:
-    """Bytes of `--memory`. Raises UsageError."""
+def parse_memory(size: str | None, option: str = "--memory") -> int | None:
+    """Bytes of an option. Raises UsageError."""
     from .errors import UsageError
     from .recipe import parse_bytes
 
     try:
         found = parse_bytes(size)
     except ValueError as error:
-        raise UsageError(f"--memory: {error}") from None
+        raise UsageError(f"{option}: {error}") from None
     if found is not None and not (isinstance(found, int) and found > 0):
-        raise UsageError(f"--memory: {size!r} is no memory at all")
+        raise UsageError(f"{option}: {size!r} is no memory at all")
     return found
 
 

@@ -157,10 +157,15 @@ def memory_bytes() -> int:
     return min([physical, *(int(limit) for limit in limits if limit.isdigit()), *([job] if job else [])])
 
 
-def memory_share() -> int:
-    """What a pair search uses unless --memory says otherwise: a quarter of what is free now, of the machine and of the control group."""
+def free_bytes() -> int:
+    """What is free now, of the machine and of the control group."""
     free = re.search(r"MemAvailable:\s+(\d+) kB", _read("/proc/meminfo"))
-    return min(memory_bytes(), int(free[1]) * 1024 if free else memory_bytes()) // 4
+    return min(memory_bytes(), int(free[1]) * 1024 if free else memory_bytes())
+
+
+def memory_share() -> int:
+    """What a pair search uses unless --memory says otherwise: a quarter of what is free."""
+    return free_bytes() // 4
 
 
 def _memory() -> Row:

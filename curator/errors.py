@@ -62,12 +62,6 @@ def _blank(char: str) -> str:
     return "\t" if char == "\t" else "  " if east_asian_width(char) in "WF" else "" if combining(char) else " "
 
 
-class Interrupted(D4AError):  # noqa: N818
-    """Stopped by the user; what was committed stays."""
-
-    exit_code = EXIT_INTERRUPTED
-
-
 @dataclass(frozen=True)
 class Problem:
     """One mistake in a recipe, at a place in a file (line and column count from 1; 0 = unknown)."""

@@ -20,7 +20,7 @@ import orjson
 
 from .decide import decide_key
 from .doctor import memory_share
-from .engines.local import LocalEngine, Unit, Work
+from .engines.local import STEP_S, LocalEngine, Unit, Work
 from .engines.ray import RayEngine
 from .errors import D4AError, MachineError
 from .evidence import Evidence
@@ -257,6 +257,8 @@ def curate(
     *,
     workers: int,
     memory: int | None = None,
+    worker_bytes: int | None = None,
+    batch_s: float = STEP_S,
     limit: int | None = None,
     fresh: bool = False,
     accept_class: bool = False,
@@ -267,9 +269,11 @@ def curate(
 ) -> Outcome:
     """Raw folders in, a finished dataset out. Raises D4AError; what was committed until then is used by the next run.
 
-    memory       bytes for pair searches, None: a quarter of what is free
-    take_over    do not ask Slurm whether jobs of this dataset are alive
-    ray_address  host:port of a running cluster for engine "ray"; None: a Ray of this run's own
+    memory        bytes for pair searches, None: a quarter of what is free
+    worker_bytes  a worker that holds more is killed, and its unit run again alone; None: nine tenths of what is free
+    batch_s       so is one that is longer at a stage with a batch
+    take_over     do not ask Slurm whether jobs of this dataset are alive
+    ray_address   host:port of a running cluster for engine "ray"; None: a Ray of this run's own
     """
     out = out.absolute()
     store, run_id = Store(out), uuid.uuid4().hex
@@ -278,7 +282,8 @@ def curate(
         check_free(store)
     with store.locked(run_id):
         plan = begin(store, lambda: make_plan(recipe, recipe_digest, machine, out, limit), reporter, fresh, accept_class)
-        local = LocalEngine(workers, memory or memory_share(), after_death)
+        local = LocalEngine(workers, memory or memory_share(), after_death, batch_s, worker_bytes)
+        local.tick = lambda: reporter.tick(local.retried)
         runs = local if engine == "local" else RayEngine(local, store.state, ray_address, partial(_cards, plan))
         try:
             outcome = Driver(store, plan, runs, run_id, reporter).run()

@@ -32,6 +32,7 @@ def run_element(step: str, units: list[Unit], element: int, elements: int, worke
     engine, done = LocalEngine(workers, memory_share(), after_death), 0
     try:
         with Reporter() as reporter:
+            engine.tick = lambda: reporter.tick(engine.retried)
             reporter.step(step, len(units))
             for result in engine.run(units, run_unit):
                 done += 1

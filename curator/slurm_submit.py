@@ -256,7 +256,7 @@ def _left(store: Store, plan: Plan, run_id: str) -> dict[str, int]:
         return unit["kind"] == "decide" and committed(store.unit("decide", str(unit["flow"]), str(unit["key"]))) is not None
 
     try:
-        Driver(store, plan, SlurmEngine(decided, memory_share()), run_id, Reporter(quiet=True)).work()
+        Driver(store, plan, SlurmEngine(decided, memory_share()), run_id, Reporter("nothing")).work()
     except Deferred as deferred:
         return deferred.steps
     return {}

@@ -1,7 +1,9 @@
-"""A package of another author whose stages crash on records that say so: `kill SIGSEGV`, `raise`, `sleep`, `eat`."""
+"""A package of another author with a stage that does what records say: please raise, sleep, eat, `kill SIGSEGV`, and `once sleep`."""
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 MODULE = '''
@@ -15,10 +17,15 @@ import pyarrow as pa
 from d4a.curator.options import Options
 from d4a.curator.stage import Filter, Rule, Value
 
-ORDER = re.compile(r"please (kill|raise|sleep|eat|once) ?([A-Z]*)")
+ORDER = re.compile(r"please (once )?(kill|raise|sleep|eat) ?([A-Z]*)")
 
 
-def obey(verb, word, path):
+def obey(once, verb, word):
+    if once:
+        try:
+            open(__file__ + ".once", "x").close()
+        except FileExistsError:
+            return
     if verb == "kill":
         os.kill(os.getpid(), getattr(signal, word))
     if verb == "raise":
@@ -29,9 +36,6 @@ def obey(verb, word, path):
         held = bytearray(1 << 30)
         held[:: 4096] = bytes(len(held[:: 4096]))
         time.sleep(1000)
-    if verb == "once" and not os.path.exists(path):
-        open(path, "w").close()
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Deadly(Filter):
@@ -45,7 +49,7 @@ class Deadly(Filter):
         texts = batch.column("text").to_pylist()
         for text in texts:
             if found := ORDER.search(text):
-                obey(*found.groups(), __file__ + ".once")
+                obey(*found.groups())
         return {"length": pa.array(map(len, texts), pa.int64())}
 
     def rules(self):
@@ -60,4 +64,19 @@ def install(folder: Path) -> dict[str, str]:
     (folder / "deadly_stages.py").write_text(MODULE)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: deadly-stages\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[d4a.stages]\ntext.acme.deadly = deadly_stages:Deadly\n")
-    return {"PYTHONPATH": str(folder)}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))}
+
+
+def write(folder: Path, orders: dict[str, str]) -> Path:
+    """Texts in two files of two batches each, and a recipe; `orders`: id of a record -> what its text asks for."""
+    (folder / "in").mkdir()
+    for number in range(2):
+        lines = [json.dumps({"id": f"calm-{number}-{k}", "text": f"number {number} {k} of many texts"}) for k in range(2500)]
+        for one in [one for one in orders if one.startswith(f"{number}.")]:
+            lines[int(one.split(".")[1])] = json.dumps({"id": one, "text": f"here is text {one}, please {orders[one]} now"})
+        (folder / f"in/many-{number}.jsonl").write_text("\n".join(lines) + "\n")
+    recipe = folder / "r.yaml"
+    stages = "[{use: text.clean}, {use: text.acme.deadly}, {use: text.dedup.exact}]"
+    flow = f"text:\n  sources: [{{path: {folder / 'in'}}}]\n  partition_bytes: 150000\n  stages: {stages}\n"
+    recipe.write_text(f"name: x\n{flow}output: {{path: {folder / 'a'}}}\n")
+    return recipe

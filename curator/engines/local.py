@@ -9,16 +9,19 @@ a crash, answers Ctrl-C at once and says what goes on, for a third of a second o
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from multiprocessing import connection, forkserver
 from typing import Any
 
+from ..doctor import free_bytes
 from ..errors import D4AError
 from .worker import OUT_OF_MEMORY, TIMEOUT, Death, Unit, Work, Worker
 
 __all__ = ["LocalEngine", "Unit", "Work", "get_ready", "give_up"]
+STEP_S = 3600.0  # a batch that takes a stage longer is taken record by record, so that none is lost to a slow machine
 _LOOK_S = 0.2  # between two looks at time and memory
 # modules without a side effect; the last are what Numba imports before it runs the first kernel
 _IMPORTED = ("d4a.curator.run", "numba.np.arraymath", "numba.np.random.generator_methods", "numba.np.polynomial.polynomial_functions",
@@ -53,20 +56,20 @@ class LocalEngine:
         workers: int,
         memory: int,
         again: Callable[[Unit, Death], Unit] = give_up,
-        step_s: float = 0.0,
-        worker_bytes: int = 0,
+        step_s: float = STEP_S,
+        worker_bytes: int | None = None,
     ) -> None:
         """A unit whose worker died runs again with nothing beside it; if that dies too, as what `again` makes of it.
 
         memory        bytes that a unit may use for what grows faster than a few words a record
         again         returns the unit to run, or raises
-        step_s        a worker that is longer at one step is killed; 0: never
-        worker_bytes  a worker that holds more memory is killed; 0: never
+        step_s        a worker that is longer at one step of its journal is killed
+        worker_bytes  a worker that holds more memory is killed; None: nine tenths of what is free now
         """
         self.workers, self.memory = workers, memory
         self.retried = 0
         self.tick: Callable[[], None] = lambda: None  # called a few times a second while units run
-        self._again, self._step_s, self._worker_bytes = again, step_s, worker_bytes
+        self._again, self._step_s, self._worker_bytes = again, step_s, worker_bytes or free_bytes() * 9 // 10
         self._pool: list[Worker] = []
 
     def run(self, units: list[Unit], work: Work) -> Iterator[dict[str, Any]]:
@@ -135,9 +138,9 @@ class LocalEngine:
 
     def _watch(self, worker: Worker) -> None:
         """End a worker that is over a limit; its pipe tells."""
-        if self._step_s and worker.step_s > self._step_s:
+        if worker.step_s > self._step_s:
             worker.end(TIMEOUT, f"killed after {self._step_s:g} s in one step")
-        elif self._worker_bytes and worker.private_bytes > self._worker_bytes:
+        elif worker.private_bytes > self._worker_bytes:
             worker.end(OUT_OF_MEMORY, f"killed for holding more than {self._worker_bytes / 2**30:.1f} GiB")
 
     def _end(self, workers: list[Worker]) -> None:
@@ -146,5 +149,22 @@ class LocalEngine:
             self._pool.remove(worker)
 
     def close(self, kill: bool = False) -> None:
-        """End the workers, also in the middle of a unit. What they committed stays."""
+        """End the workers and what they are forked from; they have nothing to end well, `kill` or not. What was committed stays."""
         self._end(self._pool)
+        _end_server(wait=True)
+
+
+def kill_all() -> None:
+    """End all workers at once, from a signal handler."""
+    for process in multiprocessing.active_children():
+        process.kill()
+    _end_server(wait=False)
+
+
+def _end_server(wait: bool) -> None:
+    """End the process that workers are forked from; else it would end a moment after the driver. Waited for, its times count as ours."""
+    server: Any = forkserver._forkserver
+    if server._forkserver_pid is not None:
+        os.kill(server._forkserver_pid, signal.SIGKILL)
+        if wait:
+            server._stop()

@@ -96,6 +96,7 @@ class RayEngine:
 
     def _end(self, pipeline: subprocess.Popen[bytes]) -> dict[str, Any] | None:
         """What the pipeline said at its end; None: not in this moment. Raises D4AError where its process is gone."""
+        self._local.tick()
         if not select.select([_out(pipeline)], [], [], _POLL_S)[0]:
             return None
         line = _out(pipeline).readline()
@@ -121,7 +122,7 @@ class RayEngine:
             _out(process).close()
         self._session.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._local.close(kill)
+        self._local.close()
 
 
 def _out(process: subprocess.Popen[bytes]) -> IO[bytes]:

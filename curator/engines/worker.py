@@ -110,7 +110,8 @@ class Worker:
 def _serve(pipe: Connection, memory: Any) -> None:
     # a death signal would come from the process it was forked from, which lives as long as any worker does
     threading.Thread(target=_end_with_driver, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver answers Ctrl-C
+    for number in (signal.SIGINT, signal.SIGUSR1):  # Ctrl-C, and Slurm's word before the time limit: the driver answers
+        signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # a core file can be as large as memory
     JOURNAL.memory = memory
     while True:

@@ -4,53 +4,142 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.dataset as ds
 import pytest
-from deadly_stages import install
+from deadly_stages import install, write
 from small_corpus import published, write_recipe, write_text_inputs
 
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
     """With the deadly stage installed."""
-    found = install(tmp_path / "site")
-    return {**found, "PYTHONPATH": os.pathsep.join(filter(None, (found["PYTHONPATH"], os.environ.get("PYTHONPATH"))))}
+    return install(tmp_path / "site")
 
 
-def write(tmp_path: Path, orders: dict[str, str]) -> Path:
-    """Texts in two files of several batches, and a recipe; `orders`: id of a record -> what its text asks for."""
-    write_text_inputs(tmp_path / "in", files=3)
-    for number in range(3):
-        lines = [json.dumps({"id": f"calm-{number}-{k}", "text": f"number {number} {k} of many texts"}) for k in range(5000)]
-        for one in [one for one in orders if one.startswith(f"{number}.")]:
-            lines[int(one.split(".")[1])] = json.dumps({"id": one, "text": f"here is text {one}, please {orders[one]} now"})
-        (tmp_path / f"in/many-{number}.jsonl").write_text("\n".join(lines) + "\n")
-    return write_recipe(
-        tmp_path / "r.yaml", tmp_path / "in", tmp_path / "a", partition_bytes="200000", more="\n    - use: text.acme.deadly"
-    )
-
-
-def crashed(root: Path) -> dict[str, tuple[str, str, str]]:
+def crashed(root: Path) -> dict[str, tuple[str, str, str | None]]:
     rows = ds.dataset(sorted((root / "ledger").glob("*.parquet"))).to_table().to_pylist()
     return {r["key"]: (r["stage"], r["reason"], r["detail"]) for r in rows if r["reason"] in ("crashed", "timeout")}
 
 
 def test_records_that_crash_a_stage_cost_themselves_whatever_the_workers(tmp_path: Path, env: dict[str, str], d4a) -> None:
-    orders = {"0.17": "kill SIGSEGV", "0.2100": "kill SIGABRT", "0.2101": "raise", "1.4999": "kill SIGKILL", "2.0": "raise"}
+    """One raises, two are in one batch, and one is the first of its batch."""
+    orders = {"0.17": "kill SIGSEGV", "0.2048": "kill SIGABRT", "0.2101": "raise", "1.2499": "kill SIGKILL"}
     recipe = write(tmp_path, orders)
     told = json.loads(d4a("curate", recipe, "--workers", 1, "--json", env=env).stdout)
     assert crashed(tmp_path / "a") == {
         "0.17": ("text.acme.deadly", "crashed", "SIGSEGV"),
-        "0.2100": ("text.acme.deadly", "crashed", "SIGABRT"),
+        "0.2048": ("text.acme.deadly", "crashed", "SIGABRT"),
         "0.2101": ("text.acme.deadly", "crashed", "ValueError: what is this? <object object at 0x…>"),
-        "1.4999": ("text.acme.deadly", "crashed", "SIGKILL"),
-        "2.0": ("text.acme.deadly", "crashed", "ValueError: what is this? <object object at 0x…>"),
+        "1.2499": ("text.acme.deadly", "crashed", "SIGKILL"),
     }
     (stage,) = (row for row in told["flows"][0]["stages"] if row["label"] == "text.acme.deadly")
-    assert stage["reasons"] == {"crashed": 5}
+    assert stage["reasons"] == {"crashed": 4}
     d4a("curate", recipe, "--workers", 2, "--out", tmp_path / "b", env=env)
     assert published(tmp_path / "a") == published(tmp_path / "b")
-    again = json.loads(d4a("curate", recipe, "--workers", 1, "--json", env=env).stdout)
+
+
+def test_records_that_take_too_long_or_too_much_memory(tmp_path: Path, env: dict[str, str], d4a) -> None:
+    recipe = write(tmp_path, {"0.100": "sleep", "1.200": "eat"})
+    limits = ("--workers", 2, "--batch-time", 5, "--worker-memory", "700MB")
+    done = d4a("curate", recipe, *limits, "--json", env=env)
+    assert crashed(tmp_path / "a") == {
+        "0.100": ("text.acme.deadly", "timeout", None),
+        "1.200": ("text.acme.deadly", "crashed", "out of memory"),
+    }
+    said = [json.loads(line) for line in done.stderr.splitlines()]
+    assert max(line["retried"] for line in said if line["step"] == "scan text") == 2
+    again = json.loads(d4a("curate", recipe, *limits, "--json", env=env).stdout)
     assert again["flows"][0]["scanned"] == 0 and not again["published"]
+
+
+def test_a_worker_killed_from_outside_costs_nothing(tmp_path: Path, env: dict[str, str], d4a) -> None:
+    recipe = write(tmp_path, {"0.2300": "once kill SIGKILL"})
+    done = d4a("curate", recipe, "--workers", 2, "--json", env=env)
+    assert crashed(tmp_path / "a") == {} and '"retried":1' in done.stderr
+    d4a("curate", recipe, "--workers", 1, "--out", tmp_path / "b", env=env)
+    assert published(tmp_path / "a") == published(tmp_path / "b")
+
+
+@pytest.mark.parametrize("verb", ["raise", "kill SIGSEGV"])
+def test_a_run_that_goes_wrong_ends_while_it_scans(tmp_path: Path, env: dict[str, str], d4a, verb: str) -> None:
+    recipe = write(tmp_path, {f"0.{k}": verb for k in range(3, 6)})
+    done = d4a("curate", recipe, "--workers", 1, "--set", "max_bad_records=1", env=env, code=1)
+    assert "text: 2 bad records so far (crashed 2); max_bad_records is 1" in done.stderr and "decide" not in done.stderr
+
+
+def test_unreadable_records_count_too_also_those_of_the_run_before(tmp_path: Path, d4a) -> None:
+    write_text_inputs(tmp_path / "in", files=3)  # two broken lines each
+    recipe = write_recipe(tmp_path / "r.yaml", tmp_path / "in", tmp_path / "a")
+    done = d4a("curate", recipe, "--set", "max_bad_records=3", code=1)
+    assert "text: 4 bad records so far (" in done.stderr and "scan text" in done.stderr and "decide" not in done.stderr
+    d4a("curate", recipe)
+    assert "6 bad records so far" in d4a("curate", recipe, "--set", "max_bad_records=5", code=1).stderr
+
+
+def test_a_stage_that_never_works_is_named(tmp_path: Path, env: dict[str, str], d4a) -> None:
+    recipe = write(tmp_path, {f"0.{k}": "raise" for k in range(1000)})
+    done = d4a("curate", recipe, "--workers", 1, env=env, code=1)
+    assert "101 bad records so far (crashed 101); without max_bad_records a run bears 100" in done.stderr
+    assert "text.acme.deadly: ValueError: what is this?" in done.stderr
+
+
+def test_a_page_that_crashes_the_parser_costs_itself(tmp_path: Path) -> None:
+    """The reader hands pages to native code; here that is a function which dies of one of them."""
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        (tmp_path / f"in/{number}.html").write_text(f"<html><body><p>page number {number} with some words of its own</p></body></html>")
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(f"name: x\ntext:\n  sources: [{{path: {tmp_path / 'in'}}}]\noutput: {{path: {tmp_path / 'a'}}}\n")
+    program = (
+        "import os, signal, sys\n"
+        "from d4a.curator.engines import local\n"
+        "from d4a.modalities.text import html\n"
+        "real = html._by_resiliparse\n"
+        "def deadly(main):\n"
+        "    take = real(main)\n"
+        "    return lambda page, tree: os.kill(os.getpid(), signal.SIGSEGV) if 'number 2' in page else take(page, tree)\n"
+        "html._by_resiliparse = deadly\n"
+        "local.get_ready, local.LocalEngine.start = lambda: None, 'fork'\n"  # so that workers have it, too
+        "from d4a.curator.cli import main\n"
+        "main()\n"
+    )
+    subprocess.run([sys.executable, "-c", program, "curate", str(recipe), "--workers", "1"], check=True, capture_output=True, timeout=200)
+    assert crashed(tmp_path / "a") == {"2.html": ("read", "crashed", "SIGSEGV")}
+
+
+# ------------------------------------------------------------------------------------------- killed for memory
+
+
+@pytest.fixture
+def small_group(tmp_path: Path) -> Iterator[Path]:
+    """A control group of 900 MB."""
+    own = dict(re.findall(r"^\d+:(.*):/?(.*)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE))
+    first = Path("/sys/fs/cgroup/memory", own.get("memory", "")), "memory.limit_in_bytes"
+    second = Path("/sys/fs/cgroup", own.get("", "")), "memory.max"
+    parent, limit = first if "memory" in own else second
+    group = parent / f"d4a-{tmp_path.name}-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / limit).write_text("900000000")
+    except OSError as error:
+        pytest.skip(f"no control group can be made: {error}")
+    yield group
+    while (group / "cgroup.procs").read_text():
+        time.sleep(0.05)
+    group.rmdir()
+
+
+def test_a_worker_that_the_kernel_kills_for_memory_is_named_so(tmp_path: Path, env: dict[str, str], small_group: Path) -> None:
+    recipe = write(tmp_path, {"0.100": "eat"})
+    command = [sys.executable, "-m", "d4a.curator", "curate", str(recipe), "--workers", "1"]
+    joining = ["sh", "-c", f'echo $$ > {small_group}/cgroup.procs; exec "$0" "$@"', *command]
+    done = subprocess.run(joining, capture_output=True, text=True, env={**os.environ, **env}, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert crashed(tmp_path / "a") == {"0.100": ("text.acme.deadly", "crashed", "out of memory")}

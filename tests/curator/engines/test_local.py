@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
+
+from processes import in_session
 
 _DRIVER = """
 import time
@@ -14,18 +15,6 @@ from d4a.curator.engines.local import LocalEngine
 for _ in LocalEngine(2, 0).run([0, 600, 600], time.sleep):
     print("running", flush=True)
 """
-
-
-def in_session(session: int) -> list[int]:
-    """Processes of a session that have not ended."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if os.getsid(int(folder.name)) == session and ") Z " not in (folder / "stat").read_text():
-                found.append(int(folder.name))
-        except (ProcessLookupError, FileNotFoundError):
-            continue
-    return found
 
 
 def test_workers_in_the_middle_of_a_unit_end_with_a_driver_that_is_killed() -> None:
