@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -37,9 +39,14 @@ def show_status(console: Console, status: Status) -> None:
     for row in status.rows:
         numbers = [f"{n:,}" if n else "" for n in (row.units, row.done, row.left, row.running, row.waiting, row.failed)]
         more = f" and {len(row.logs) - 2} more" if len(row.logs) > 2 else ""
-        table.add_row(row.step, *numbers, "\n".join(row.logs[:2]) + more)
+        table.add_row(row.step, *numbers, "\n".join(map(_short, row.logs[:2])) + more)
     console.print(table)
     console.print(status.verdict, soft_wrap=True)
+
+
+def _short(path: str) -> str:
+    """Relative to the current folder, where it lies below it."""
+    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
 
 
 def _table(*names: str) -> Table:
