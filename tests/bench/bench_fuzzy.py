@@ -5,7 +5,7 @@
 Reads {"id", "text", "lang"} lines and a truth of {"id", "base", "kind"} lines (default: CORPUS with `_truth` in its
 name); `template` records are negatives that must stay. Without a corpus, one in six scripts is made up. Prints how
 many planted copies were removed, by similarity, kind and script, whether every drop was right, the CPU time of each
-step (best of 5), and that of sketches by the length of texts, as a multiple of a plain floor: `str.split` of the same texts.
+step (best of 5). Sketches by the length of texts are in bench_text.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +30,6 @@ from d4a.modalities.text.jaccard import jaccard
 from d4a.modalities.text.tokens import tokenise
 from entered_texts import Corpus
 from planted_texts import planted
-
-LENGTHS = (200, 1000, 4000, 40_000)
-SKETCHED = 8_000_000  # characters, for each length
 
 
 def stored(corpus: Path, truth: Path | None) -> tuple[list[dict], list[dict]]:
@@ -81,30 +77,6 @@ def main() -> None:
     print(f"\n{megabytes:.1f} MB of text, {len(rows)} records; bands x rows {stage.banding()}; {pairs.notes}")
     for name, seconds in times.items():
         print(f"{name:8} {seconds:7.3f} s  {megabytes / seconds:8.0f} MB/s of CPU")
-    by_length(stage, [row["text"] for row in rows])
-
-
-def by_length(stage: FuzzyText, texts: list[str]) -> None:
-    """Print the speed of sketches of texts cut, or put together, to one length."""
-    whole = "\n".join(texts)[:SKETCHED]
-
-    def best(work: Callable[[], object]) -> float:
-        times = []
-        for _ in range(5):
-            start = time.process_time()
-            work()
-            times.append(time.process_time() - start)
-        return min(times)
-
-    print(f"\n{'length of a text':16} {'texts':>8} {'sketch, MB/s':>12} {'str.split, MB/s':>15} {'x floor':>8}")
-    for length in LENGTHS:
-        cut = [whole[start : start + length] for start in range(0, len(whole), length)]
-        some = min(2048, len(cut) // 4)  # several batches: tokens of the last one are kept
-        batches = [pa.record_batch({"text": pa.array(cut[k : k + some], pa.large_string())}) for k in range(0, len(cut), some)]
-        megabytes = sum(batch.nbytes for batch in batches) / 1e6
-        floor = best(lambda cut=cut: [text.split() for text in cut])
-        sketch = best(lambda batches=batches: [stage.sketch(batch) for batch in batches])
-        print(f"{length:12} chr {len(cut):8} {megabytes / sketch:12.0f} {megabytes / floor:15.0f} {sketch / floor:8.2f}")
 
 
 def report(rows: list[dict], truth: list[dict], kept: Kept, threshold: float, entered: Corpus) -> None:

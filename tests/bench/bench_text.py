@@ -10,6 +10,9 @@ sketch of text.dedup.fuzzy by scheme and length of document, and what the first 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
+import os
 import random
 import resource
 import sys
@@ -30,6 +33,7 @@ from d4a.curator.registry import modality, stage_class, stage_names
 from d4a.curator.stage import Cut, Dedup, Filter, Machine, Transform
 from planted_texts import planted
 
+_PR_SET_CHILD_SUBREAPER = 36
 Work = Callable[[], object]
 SKETCHES: dict[str, dict[str, object]] = {
     "fss words": {},
@@ -52,6 +56,18 @@ def timed(work: Work) -> float:
     start = cpu()
     work()
     return cpu() - start
+
+
+def commands_cpu() -> float:
+    """User CPU seconds of all commands so far, and of all that they started: from now on also of what ends after its command.
+
+    The process that workers are forked from is such a one.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
 
 
 def made_up(path: Path) -> None:
