@@ -13,6 +13,7 @@ from rich.text import Text
 
 from .backends.device import choose
 from .errors import visible
+from .poison import REASONS
 from .report.differences import spaced_words
 from .stage import Dedup
 
@@ -87,6 +88,8 @@ def _notes(flow: FlowOutcome) -> list[str]:
     if flow.silent_rules:
         lines.append(f"rules that dropped nothing: {', '.join(_grouped(flow.silent_rules))}")
     for row in flow.stages:
+        crashed = ", ".join(f"{reason} {row['reasons'][reason]:,}" for reason in REASONS if reason in row["reasons"])
+        lines += [f"{row['label']} left out records that it cannot take: {crashed}; --fresh tries them again"] if crashed else []
         notes = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in sorted(row.get("notes", {}).items()) if count)
         lines += [f"{_stepped(row['label'], row.get('step', ''))}: {notes}"] if notes else []
     if not flow.kept:

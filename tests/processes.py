@@ -16,3 +16,16 @@ def in_session(session: int) -> list[int]:
         except (ProcessLookupError, FileNotFoundError):
             continue
     return found
+
+
+def children(*parents: int) -> list[int]:
+    """Processes that these have begun, and that have not ended."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, parent = (folder / "stat").read_text().rpartition(") ")[2].split()[:2]
+        except (ProcessLookupError, FileNotFoundError):
+            continue
+        if state != "Z" and int(parent) in parents:
+            found.append(int(folder.name))
+    return found

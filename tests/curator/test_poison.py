@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +17,7 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 from deadly_stages import install, write
+from processes import children
 from small_corpus import published, write_recipe, write_text_inputs
 
 
@@ -41,7 +45,8 @@ def test_records_that_crash_a_stage_cost_themselves_whatever_the_workers(tmp_pat
     }
     (stage,) = (row for row in told["flows"][0]["stages"] if row["label"] == "text.acme.deadly")
     assert stage["reasons"] == {"crashed": 4}
-    d4a("curate", recipe, "--workers", 2, "--out", tmp_path / "b", env=env)
+    shown = d4a("curate", recipe, "--workers", 2, "--out", tmp_path / "b", env=env).stdout
+    assert "text.acme.deadly left out records that it cannot take: crashed 4; --fresh tries them again" in shown
     assert published(tmp_path / "a") == published(tmp_path / "b")
 
 
@@ -59,12 +64,43 @@ def test_records_that_take_too_long_or_too_much_memory(tmp_path: Path, env: dict
     assert again["flows"][0]["scanned"] == 0 and not again["published"]
 
 
-def test_a_worker_killed_from_outside_costs_nothing(tmp_path: Path, env: dict[str, str], d4a) -> None:
+def test_a_worker_killed_once_costs_nothing(tmp_path: Path, env: dict[str, str], d4a) -> None:
     recipe = write(tmp_path, {"0.2300": "once kill SIGKILL"})
     done = d4a("curate", recipe, "--workers", 2, "--json", env=env)
     assert crashed(tmp_path / "a") == {} and '"retried":1' in done.stderr
     d4a("curate", recipe, "--workers", 1, "--out", tmp_path / "b", env=env)
     assert published(tmp_path / "a") == published(tmp_path / "b")
+
+
+def test_workers_killed_at_any_moment_cost_nothing(tmp_path: Path, d4a) -> None:
+    write_text_inputs(tmp_path / "in")
+    recipe = write_recipe(tmp_path / "r.yaml", tmp_path / "in", tmp_path / "a")
+    command = [sys.executable, "-m", "d4a.curator", "curate", str(recipe), "--workers", "2", "--json"]
+    rng, killed = random.Random(2), 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        while process.poll() is None and killed < 3:
+            time.sleep(rng.uniform(0, 0.3))
+            if workers := children(*children(process.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(rng.choice(workers), signal.SIGKILL)
+                    killed += 1
+        assert process.wait(200) == 0 and killed
+    d4a("curate", recipe, "--out", tmp_path / "b")
+    assert published(tmp_path / "a") == published(tmp_path / "b")
+
+
+def test_a_unit_that_runs_elsewhere_leaves_its_records_out_for_all(tmp_path: Path, env: dict[str, str], d4a) -> None:
+    """An element of an array, after a driver that did not get there."""
+    recipe = write(tmp_path, {"0.100": "kill SIGSEGV", "1.100": "once sleep"})
+    command = [sys.executable, "-m", "d4a.curator", "curate", str(recipe), "--workers", "1"]
+    with subprocess.Popen(command, env={**os.environ, **env}, stderr=subprocess.DEVNULL) as driver:
+        while not (tmp_path / "site/deadly_stages.py.once").exists():
+            assert driver.poll() is None
+            time.sleep(0.01)
+        driver.kill()
+    d4a("run-unit", tmp_path / "a/.d4a/steps/scan-text.jsonl", 0, "--of", 1, env=env)
+    told = json.loads(d4a("curate", recipe, "--json", env=env).stdout)
+    assert told["flows"][0]["scanned"] == 0 and list(crashed(tmp_path / "a")) == ["0.100"]
 
 
 @pytest.mark.parametrize("verb", ["raise", "kill SIGSEGV"])
