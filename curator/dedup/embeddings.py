@@ -23,9 +23,10 @@ from ..options import search as searching  # an option is called search
 from ..stage import Dedup, Entered, Pairs, Value
 from ..store import write_error
 from .clusters import assign, centroids, cluster_pairs
-from .neighbours import neighbours
+from .neighbours import Ints, neighbours
 
 EXACT_UP_TO = 50_000
+_MOVED = 4096  # vectors at a time
 LEAST_IN_CLUSTER = 39  # faiss's min_points_per_centroid: it warns below
 PRESETS: dict[str, dict[str, Any]] = {
     # facebookresearch/SemDeDup 6b41945, clustering_configs.yaml and advance_semdedup.py; made for 440 M images
@@ -136,7 +137,7 @@ class EmbeddingDedup(Dedup):
 
     def pairs(self, entered: Entered) -> Pairs:
         """Pairs at or above the floor: all of them, or those that clusters show; see `search`."""
-        vectors = self._vectors(entered)
+        vectors, known = _without_zeros(self._vectors(entered))
         n, backend = len(vectors), entered.workspace.backend
         if not self._by_clusters(n):
             found, notes = neighbours(vectors, self._floor, backend=backend), {"vectors_compared_with_all_others": n}
@@ -151,7 +152,9 @@ class EmbeddingDedup(Dedup):
                 "visits": len(clusters.visitor),
                 "compared_pairs": compared,
             }
-        return Pairs(found.a, found.b, np.maximum(found.similarity, 0.0), notes)
+        if n < entered.size:
+            notes["records_unknown_to_the_model"] = entered.size - n
+        return Pairs(known[found.a], known[found.b], np.maximum(found.similarity, 0.0), notes)
 
     def _vectors(self, entered: Entered) -> npt.NDArray[np.float16]:
         """(n, width) float16, in a temporary file where they would take more than half of the memory."""
@@ -165,6 +168,15 @@ class EmbeddingDedup(Dedup):
         except OSError as error:
             raise write_error(error, space.folder) from error
         return _fill(vectors, entered)
+
+
+def _without_zeros(vectors: npt.NDArray[np.float16]) -> tuple[npt.NDArray[np.float16], Ints]:
+    """The vectors that are not zero, moved to the front, and which they are: zeros are like nothing, and would fill one cluster."""
+    known = np.flatnonzero(vectors.any(axis=1))
+    for start in range(0, len(known) if len(known) < len(vectors) else 0, _MOVED):
+        some = known[start : start + _MOVED]
+        vectors[start : start + len(some)] = vectors[some]
+    return vectors[: len(known)], known
 
 
 def _fill(vectors: npt.NDArray[np.float16], entered: Entered) -> npt.NDArray[np.float16]:

@@ -1,7 +1,7 @@
 """Sketches by a card, or by the kernels of fss.py and minhash.py: the same bits, so no key knows of it.
 
 MinHash goes to cuDF, for windows of characters only: words are cut on the CPU, and hashing them is the smaller part of that. Fast
-Similarity Sketches are a kernel of d4a's own over words cut on the CPU.
+Similarity Sketches are a kernel of d4a's own over words cut on the CPU, so little is gained: a core cuts 660 MB/s and sketches 1,760.
 """
 
 from __future__ import annotations

@@ -26,7 +26,10 @@ class SemanticTextOptions(EmbeddingOptions):
     model: SentenceSpec = measure(
         SentenceSpec(sentence="all-MiniLM-L6-v2"),
         "The network: {sentence: NAME or FOLDER}, a model of sentence-transformers that is on this machine; nothing is downloaded."
-        " The default comes in a wheel (extra text-embed) and knows English; for other languages name one that does.",
+        " The default comes in a wheel (extra text-embed) and was made for English. In other languages it sees copies and edits, but no"
+        " translations and few paraphrases. A text is like no other where the model knows less than a quarter of its tokens: of Thai,"
+        " Khmer, Lao, Burmese, Telugu, Gujarati, Sinhala and Amharic it knows none; the summary counts such texts. No wheel carries a"
+        " model for many languages: save paraphrase-multilingual-MiniLM-L12-v2 or BAAI/bge-m3 in a folder where there is a network.",
     )
     max_tokens: int | None = measure(
         None,
@@ -49,6 +52,7 @@ class SemanticText(EmbeddingDedup):
     """
 
     name = "text.dedup.semantic"
+    version = 2
     Options = SemanticTextOptions
     what = "Output of the network for the beginning of the text"
     values: ClassVar[tuple[Value, ...]] = embedding(what, 384)

@@ -118,6 +118,24 @@ def test_an_edited_copy_is_dropped_and_named(d4a, tmp_path):
     assert "text scan reused" in again.stdout and "4 of 4 records kept" in again.stdout
 
 
+KHMER = ["ទន្លេហូរចេញពីភ្នំខាងលើទីក្រុងចាស់ ហើយហូរកាត់ចម្ការ និងព្រៃឈើ", "ធនាគារកណ្តាលបានដំឡើងអត្រាការប្រាក់ នៅថ្ងៃព្រហស្បតិ៍", "លាយម្សៅ ទឹក អំបិល ហើយច្របាច់ឱ្យសព្វ"]
+CHINESE = "这条河发源于老城上方的山丘，流经农场和森林四十英里后汇入大海。春天积雪融化时，它淹没两岸的草地。"
+
+
+@with_weights
+@pytest.mark.parametrize("search", ["exact", "clusters"])
+def test_texts_that_the_model_cannot_read_are_like_no_other(d4a, tmp_path, search):
+    texts = [KHMER[0], RIVER, KHMER[1], CHINESE, RIVER_EDITED, KHMER[2], CHINESE + "孩子们在石桥下游泳。"]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"id": str(k), "text": text}) + "\n" for k, text in enumerate(texts)))
+    (tmp_path / "r.yaml").write_text(
+        "name: x\ntext:\n  sources: [{path: in.jsonl}]\n"
+        f"  stages: [{{use: text.dedup.semantic, threshold: 0.9, search: {search}}}]\noutput: {{path: out}}\n"
+    )
+    told = d4a("curate", "r.yaml").stdout
+    assert "5 of 7 records kept" in told and "records unknown to the model 3" in told
+    assert "twin        1" in d4a("why", "out", "4").stdout and "semantic_duplicate" in d4a("why", "out", "3").stdout
+
+
 def test_a_model_that_is_not_here_is_one_line_and_no_network(tmp_path, monkeypatch):
     pytest.importorskip("sentence_transformers", reason="needs the extra text-embed")
     monkeypatch.setenv("D4A_MODELS", str(tmp_path))
