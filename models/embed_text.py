@@ -183,7 +183,8 @@ class TextEmbedder:
 
         By all-MiniLM-L6-v2 a half is usual for Chinese, which it tells apart all the same, and all are for Khmer, Thai or Telugu.
         """
-        return 4 * ids.count(self.tokenizer.unk_token_id) > 3 * (len(ids) - self.tokenizer.num_special_tokens_to_add())
+        unknown, usual = ids.count(self.tokenizer.unk_token_id), int(self.tokenizer.num_special_tokens_to_add())
+        return 4 * unknown > 3 * (len(ids) - usual)
 
     def _padded(self, length: int) -> int:
         """The next of 16, 32, 64 … tokens, at most all that are read."""
