@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from .backends.device import Backend
 from .errors import D4AError
 from .measure import evidence_schema
+from .names import Sources, unique_keys
 from .payload import Stored, as_seen
 from .plan import FlowPlan
 from .scan import Part, latest_text_round, parts_of, read_columns
@@ -62,12 +63,11 @@ class Evidence:
         """Records of the flow."""
         return int(self.starts[-1])
 
-    @cached_property
-    def ids(self) -> Ints:
-        """(n,) int64: partition ordinal << 32 | row."""
-        counts = np.diff(self.starts)
-        ordinals = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
-        return ordinals << 32 | (np.arange(self.size) - self.starts[ordinals])
+    def ids(self, start: int, end: int) -> Ints:
+        """(n,) int64 of records [start, end): partition ordinal << 32 | row."""
+        places = np.arange(start, end)
+        ordinals = np.searchsorted(self.starts, places, side="right") - 1
+        return ordinals << 32 | (places - self.starts[ordinals])
 
     def table(self, round_index: int, names: list[str], indices: Ints) -> pa.Table:
         """Columns of a round for the records at `indices` (ascending), which must have entered it."""
@@ -86,7 +86,7 @@ class Evidence:
         order = np.argsort(where, kind="stable")
         at = order[np.minimum(np.searchsorted(where[order], indices), max(len(order) - 1, 0))] if len(order) else order
         if len(at) != len(indices) or not np.array_equal(where[at], indices):
-            raise self._lacking(round_index)
+            raise self.lacking(round_index)
         return whole.take(pa.array(at))
 
     def chunks(self, round_index: int, name: str, indices: Ints) -> Iterator[tuple[Ints, pa.Array]]:
@@ -103,9 +103,10 @@ class Evidence:
                         column = piece.column(name)
                         yield (at, column) if wanted.all() else (at[wanted], column.filter(pa.array(wanted)))
         if count != len(indices):
-            raise self._lacking(round_index)
+            raise self.lacking(round_index)
 
-    def _lacking(self, round_index: int) -> D4AError:
+    def lacking(self, round_index: int) -> D4AError:
+        """The error for a record that entered a round and has no evidence of it."""
         return D4AError(f"round {round_index + 1} of {self.flow.name} lacks evidence of some records; this is a defect of d4a")
 
     def round_of(self, column: str) -> int | None:
@@ -119,41 +120,46 @@ class Evidence:
     # ------------------------------------------------------------------------------------ names of records
 
     @cached_property
-    def sources(self) -> pa.Array:
-        """(n,) large_string: path relative to the source's root, `#line` behind it where a file holds many records."""
-        pieces = []
+    def sources(self) -> Sources:
+        """Where every record lies in its source."""
+        paths: list[str] = []
+        at, lines = np.empty(self.size, np.int32), np.empty(self.size, np.int64)
         seen: dict[tuple[str, str], int] = {}  # lines before the range of a file that was cut
         for ordinal, part in enumerate(self.flow.partitions):
             one = self.parts(0)[ordinal][0]
-            count = int(self.starts[ordinal + 1] - self.starts[ordinal])
-            table = read_columns(one.evidence, ["entry", "line"]).slice(0, count)
+            start, end = int(self.starts[ordinal]), int(self.starts[ordinal + 1])
+            table = read_columns(one.evidence, ["entry", "line"]).slice(0, end - start)
             before = []
             for index, entry in enumerate(part.entries):
                 place = (entry.root, entry.path)
                 before.append(seen.get(place, 0))
                 seen[place] = before[-1] + one.manifest["line_starts"].get(str(index), 0)
-            entries = table.column("entry").to_numpy()
-            paths = pa.array([entry.path for entry in part.entries]).take(pa.array(entries))
-            lines = pc.add(table.column("line"), pa.array(np.array(before, np.int64)[entries]))
-            numbered = pc.binary_join_element_wise(paths, pc.cast(lines, pa.string()), "#")
-            pieces.append(pc.coalesce(numbered, paths))
-        return _whole(pieces)
+            entries, line = table.column("entry").to_numpy(), table.column("line")
+            at[start:end] = entries + len(paths)
+            lines[start:end] = np.where(line.is_valid(), line.fill_null(0).to_numpy() + np.array(before, np.int64)[entries], -1)
+            paths += [entry.path for entry in part.entries]
+        return Sources(paths, at, lines)
+
+    def source_indices(self, indices: Ints) -> Ints:
+        """(m,) int64: which source of the flow the records at `indices` come from."""
+        return self._partition_sources[np.searchsorted(self.starts, indices, side="right") - 1]
 
     @cached_property
-    def source_indices(self) -> Ints:
-        """(n,) int64: which source of the flow a record comes from."""
-        sources = np.array([part.entries[0].source for part in self.flow.partitions], np.int64)
-        return np.repeat(sources, np.diff(self.starts))
+    def _partition_sources(self) -> Ints:
+        return np.array([part.entries[0].source for part in self.flow.partitions], np.int64)
 
     @cached_property
     def keys(self) -> pa.Array:
         """(n,) large_string, unique: the record's own id (unless empty), else its source; repeats get ~2, ~3 in input order."""
-        pieces = []
+        pieces = [pa.array([], pa.large_string())]
         for ordinal, parts in enumerate(self.parts(0)):
-            count = int(self.starts[ordinal + 1] - self.starts[ordinal])
-            pieces.append(read_columns(parts[0].evidence, ["id"]).column("id").slice(0, count).combine_chunks())
-        ids = _whole(pieces)
-        return unique_keys(pc.if_else(pc.fill_null(pc.equal(ids, ""), True), self.sources, ids))
+            indices = pa.array(np.arange(self.starts[ordinal], self.starts[ordinal + 1]))
+            ids = read_columns(parts[0].evidence, ["id"]).column("id").slice(0, len(indices)).combine_chunks().cast(pa.large_string())
+            lacks = pc.fill_null(pc.equal(ids, ""), True)
+            if pc.any(lacks).as_py():
+                ids = pc.replace_with_mask(ids, lacks, self.sources.take(indices.filter(lacks)))
+            pieces.append(ids)
+        return unique_keys(pa.concat_arrays(pieces))
 
     # ------------------------------------------------------------------------------------------- payload
 
@@ -194,30 +200,6 @@ class Evidence:
                 entries = read_columns(self.parts(0)[ordinal][0].evidence, ["entry"]).column("entry").to_numpy()
                 names += [f"{ordinal}/{k}" for k in entries[inside - self.starts[ordinal]]]
         return pa.table([pa.array(names, pa.string()).dictionary_encode(), pa.nulls(len(names), pa.int64())], schema=PLACE)
-
-
-def _whole(pieces: list[pa.Array]) -> pa.Array:
-    return pa.chunked_array([piece.cast(pa.large_string()) for piece in pieces], pa.large_string()).combine_chunks()
-
-
-def unique_keys(keys: pa.Array) -> pa.Array:
-    """Keys with ~2, ~3 … behind repeats, in order; a name that is already taken is passed over."""
-    codes = keys.dictionary_encode().indices.to_numpy()
-    first = np.zeros(len(codes), bool)
-    first[np.unique(codes, return_index=True)[1]] = True
-    if first.all():
-        return keys
-    names = keys.to_pylist()
-    taken, counts = set(names), dict[str, int]()
-    for index in np.flatnonzero(~first):
-        name = names[index]
-        number = counts.get(name, 1) + 1
-        while f"{name}~{number}" in taken:
-            number += 1
-        counts[name] = number
-        names[index] = f"{name}~{number}"
-        taken.add(names[index])
-    return pa.array(names, pa.large_string())
 
 
 def read_payload(store: Store, flow: FlowPlan, places: pa.Table, names: list[str] | None = None) -> pa.Table:
@@ -300,7 +282,7 @@ class View:
             names = self.evidence.keys if name == "key" else self.evidence.sources
             return pa.chunked_array([names.take(pa.array(self.indices))])
         if name == "source_index":
-            return pa.chunked_array([self.evidence.source_indices[self.indices]])
+            return pa.chunked_array([self.evidence.source_indices(self.indices)])
         if name in ("digest", "payload_bytes"):
             return self.evidence.table(self.round_index, [name], self.indices).column(0)
         return self.evidence.table(self.round_index, [f"{self.label}.{name}"], self.indices).column(0)

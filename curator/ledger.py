@@ -5,14 +5,12 @@ Written by the layout, read by `d4a why` and the report. Parquet, sorted by id, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from .errors import UsageError
 from .shards.manifest import read
@@ -57,15 +55,6 @@ LEDGER = pa.schema(
     ],
     metadata={"schema_version": SCHEMA_VERSION},
 )
-
-
-def write_tables(table: pa.Table, paths: Iterator[Path]) -> int:
-    """Write a table as Parquet files of ROWS_A_FILE rows, at least one; returns how many."""
-    count: int = max(1, -(-table.num_rows // ROWS_A_FILE))
-    for index in range(count):
-        piece = table.slice(index * ROWS_A_FILE, ROWS_A_FILE)
-        pq.write_table(piece, next(paths), compression="zstd", row_group_size=65_536)
-    return count
 
 
 def open_ledger(root: Path, flow: str | None = None) -> ds.Dataset:

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from .errors import D4AError
 from .evidence import check_digests, read_payload
 from .measure import MEMBER
+from .packlist import read_rows
 from .plan import FlowPlan
 from .shards.indexes import shard_indexes
 from .shards.manifest import Shard, parse
 from .shards.tar import SamplePlace, TarWriter
-from .store import DATASET, Folder, Store, checked, committed, data_file, file_digest
+from .store import DATASET, Folder, Store, committed, file_digest
 
 CHUNK_BYTES = 64 << 20  # source files held in memory at a time
 # suffix in place of `.tar` -> name of the file in the unit's folder
@@ -30,10 +30,7 @@ BESIDE = {".tar": "tar", ".tar.idx": "energon", ".idx": "dali", ".parquet": "sam
 
 def pack_shard(store: Store, flow: FlowPlan, layout: str, shard: dict[str, Any], fence: Callable[[], None]) -> dict[str, Any]:
     """Write one shard of a layout and commit it under its unit key."""
-    folder = store.unit("layout", flow.name, layout)
-    manifest = committed(folder)
-    assert manifest is not None, layout
-    records = pq.read_table(checked(data_file(folder, manifest, "pack"))).slice(shard["start"], shard["count"])
+    records, manifest = read_rows(store, flow.name, layout, shard)
     with Folder(store.unit("pack", flow.name, shard["unit"]), fence) as unit:
         with unit.file(BESIDE[".tar"], ".tar").open("wb") as file:
             writer = TarWriter(file)
