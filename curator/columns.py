@@ -19,7 +19,7 @@ def buffers(array: pa.Array) -> tuple[Offsets, Bytes]:
     returns  (n + 1,) int64 offsets into data, and data (m,) uint8: record i is data[offsets[i]:offsets[i + 1]]
     """
     if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
+        array = array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()  # which copies a single one too
     if array.null_count:
         array = array.fill_null("" if pa.types.is_large_string(array.type) or pa.types.is_string(array.type) else b"")
     wide = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -86,8 +86,9 @@ class Modality(ABC):
         """For each member suffix an int64 column `suffix`: bytes of that member (of "json": of the body `members` gives)."""
 
     @abstractmethod
-    def members(self, payload: dict[str, Any]) -> dict[str, bytes]:
-        """suffix -> bytes of one sample. The "json" member is the body, a JSON object; key, source and packed values are put before it."""
+    def members(self, payload: pa.Table) -> dict[str, list[bytes]]:
+        """suffix -> bytes of that member of every record. A "json" member is the body, a JSON object; key, source and packed values are
+        put before it."""
 
     @abstractmethod
     def payload_of(self, members: dict[str, bytes]) -> str | bytes:

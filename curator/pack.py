@@ -23,7 +23,7 @@ from .shards.manifest import Shard, parse
 from .shards.tar import SamplePlace, TarWriter
 from .store import DATASET, Folder, Store, committed, file_digest
 
-CHUNK_BYTES = 64 << 20  # source files held in memory at a time
+CHUNK_BYTES = 16 << 20  # payload held in memory at a time, in several forms
 # suffix in place of `.tar` -> name of the file in the unit's folder
 BESIDE = {".tar": "tar", ".tar.idx": "energon", ".idx": "dali", ".parquet": "samples"}
 
@@ -36,6 +36,7 @@ def pack_shard(store: Store, flow: FlowPlan, layout: str, shard: dict[str, Any],
             writer = TarWriter(file)
             places = [writer.add(key, members) for key, members in _samples(store, flow, records)]
             size, sha256 = writer.close()
+        unit.digests[BESIDE[".tar"]] = sha256
         _check_sizes(places, records, manifest["suffixes"])
         described = records.select(["key", "digest", "source", "licence", *manifest["scores"]])
         for suffix, data in shard_indexes(places, described).items():
@@ -56,16 +57,14 @@ def pack_shard(store: Store, flow: FlowPlan, layout: str, shard: dict[str, Any],
 
 def _samples(store: Store, flow: FlowPlan, records: pa.Table) -> Iterator[tuple[str, dict[str, bytes]]]:
     """(sample key, members) in packing order."""
-    modality = flow.modality
-    for rows in [records] if modality.stored else _chunks(records):
+    for rows in _chunks(records):
         payload = read_payload(store, flow, rows)
         check_digests(store, flow, payload, rows)
-        names = zip(rows.column("sample_key").to_pylist(), rows.column("head").to_pylist(), strict=True)
-        for (key, head), record in zip(names, _rows(payload), strict=True):
-            members = modality.members(record)
-            body = members["json"]
-            members["json"] = head if body == b"{}" else head[:-1] + b"," + body[1:]
-            yield key, members
+        members = flow.modality.members(payload)
+        heads = rows.column("head").to_pylist()
+        members["json"] = [h if b == b"{}" else h[:-1] + b"," + b[1:] for h, b in zip(heads, members["json"], strict=True)]
+        for key, *parts in zip(rows.column("sample_key").to_pylist(), *members.values(), strict=True):
+            yield key, dict(zip(members, parts, strict=True))
 
 
 def _chunks(records: pa.Table) -> Iterator[pa.Table]:
@@ -77,16 +76,10 @@ def _chunks(records: pa.Table) -> Iterator[pa.Table]:
         yield records.slice(start, end - start)
 
 
-def _rows(payload: pa.Table) -> Iterator[dict[str, Any]]:
-    columns = [payload.column(name) for name in payload.column_names]
-    for cells in zip(*columns, strict=True):
-        yield {name: cell.as_py() for name, cell in zip(payload.column_names, cells, strict=True)}
-
-
 def _check_sizes(places: list[SamplePlace], records: pa.Table, suffixes: list[str]) -> None:
-    for suffix in suffixes:
+    for number, suffix in enumerate(suffixes):  # sorted, as the members are
         for place, expected in zip(places, records.column(MEMBER + suffix).to_pylist(), strict=True):
-            size = next(part.size for part in place.members if part.suffix == suffix)
+            size = place.members[number].size
             if size != expected:
                 raise D4AError(f"member .{suffix} has {size} bytes where the layout fixed {expected}; this is a defect of d4a", place.key)
 

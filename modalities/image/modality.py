@@ -10,7 +10,7 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -54,9 +54,9 @@ class Image(Modality):
         lengths = np.diff(buffers(data)[0])
         return {"jpg": pa.array(lengths, pa.int64(), mask=missing), "json": pa.array(np.full(len(lengths), 2), pa.int64(), mask=missing)}
 
-    def members(self, payload: dict[str, Any]) -> dict[str, bytes]:
+    def members(self, payload: pa.Table) -> dict[str, list[bytes]]:
         """The file as it is, and an empty body for what the stages measured."""
-        return {"jpg": payload["bytes"], "json": b"{}"}
+        return {"jpg": payload.column("bytes").to_pylist(), "json": [b"{}"] * payload.num_rows}
 
     def payload_of(self, members: dict[str, bytes]) -> bytes:
         """The file."""

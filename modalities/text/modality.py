@@ -7,7 +7,7 @@ small shards.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from ...curator.recipe import Source
 from ...curator.stage import Columns
 from .conversations import joined_text, structure_of
 from .html import check_html
-from .json_size import quoted_sizes
+from .json_strings import quoted, quoted_sizes
 from .read import FORMATS, format_by_name, read_entry
 from .rows import COLUMNS
 from .streams import compression
@@ -77,16 +77,15 @@ class Text(Modality):
         whole = len(_RECORD_HEAD) + np.diff(buffers(record)[0]) + len(_TAIL)
         return {"json": pa.array(np.where(_valid(record), whole, sizes), pa.int64(), mask=~_valid(text))}
 
-    def members(self, payload: dict[str, Any]) -> dict[str, bytes]:
+    def members(self, payload: pa.Table) -> dict[str, list[bytes]]:
         """One member, `{"text": ..., "url": ..., "meta": {...}}` without what the record does not have.
 
         A conversation is `{"record": {...}}`, as it came: its joined text is no training data, and in the record already.
         """
-        if payload["record"] is not None:
-            return {"json": _RECORD_HEAD + payload["record"].encode() + _TAIL}
-        url = b"" if payload["url"] is None else _URL_HEAD + orjson.dumps(payload["url"])
-        meta = b"" if payload["meta"] is None else _META_HEAD + payload["meta"].encode()
-        return {"json": _TEXT_HEAD + orjson.dumps(payload["text"]) + url + meta + _TAIL}
+        texts = quoted(payload.column("text")).to_pylist()
+        urls = payload.column("url").to_pylist()
+        objects = [payload.column(name).cast(pa.large_binary()).to_pylist() for name in ("meta", "record")]
+        return {"json": list(map(_body, texts, urls, *objects))}
 
     def payload_of(self, members: dict[str, bytes]) -> str:
         """The text; of a conversation the joined one that rules saw."""
@@ -99,6 +98,15 @@ class Text(Modality):
         """The first 600 characters."""
         head = payload[: 4 * _PREVIEW_CHARACTERS].decode("utf-8", "ignore")  # a character cut at the end
         return "text/plain", head[:_PREVIEW_CHARACTERS].encode()
+
+
+def _body(text: bytes, url: str | None, meta: bytes | None, record: bytes | None) -> bytes:
+    if record is not None:
+        return _RECORD_HEAD + record + _TAIL
+    more = b"" if url is None else _URL_HEAD + orjson.dumps(url)
+    if meta is not None:
+        more += _META_HEAD + meta
+    return _TEXT_HEAD + text + more + _TAIL
 
 
 def _valid(column: pa.Array) -> npt.NDArray[np.bool_]:

@@ -35,14 +35,14 @@ def test_sizes_are_those_of_the_members(records: list[tuple[str, str | None, dic
     for text, url, *objects in records:
         meta, record = (None if value is None else orjson.dumps(value).decode() for value in objects)
         payloads.append(_payload(text=text, url=url, meta=meta, record=record))
-    members = [TEXT.members(payload) for payload in payloads]
-    assert all(set(member) == {"json"} for member in members)
+    members = TEXT.members(pa.Table.from_batches([_batch(payloads)]))
+    assert set(members) == {"json"}
     sizes = TEXT.sizes(_batch(payloads))["json"]
-    assert sizes.type == pa.int64() and sizes.to_pylist() == [len(member["json"]) for member in members]
-    for (text, url, meta, record), member in zip(records, members, strict=True):
+    assert sizes.type == pa.int64() and sizes.to_pylist() == [len(member) for member in members["json"]]
+    for (text, url, meta, record), member in zip(records, members["json"], strict=True):
         whole = {"text": text, "url": url, "meta": meta}
         packed = {name: value for name, value in whole.items() if value is not None} if record is None else {"record": record}
-        assert json.loads(member["json"]) == packed
+        assert json.loads(member) == packed
 
 
 def test_sizes_of_slices_and_of_refused_records() -> None:
@@ -54,8 +54,9 @@ def test_sizes_of_slices_and_of_refused_records() -> None:
 
 
 def test_fields_are_written_as_they_were_read() -> None:
-    assert TEXT.members(_payload(text="t", meta='{"b":1.50,"a":[]}')) == {"json": b'{"text":"t","meta":{"b":1.50,"a":[]}}'}
-    assert TEXT.members(_payload(text="t", url="u", record='{ "b":1.50}')) == {"json": b'{"record":{ "b":1.50}}'}
+    records = [_payload(text="t", meta='{"b":1.50,"a":[]}'), _payload(text="t", url="u", record='{ "b":1.50}')]
+    members = TEXT.members(pa.Table.from_batches([_batch(records)]))
+    assert members == {"json": [b'{"text":"t","meta":{"b":1.50,"a":[]}}', b'{"record":{ "b":1.50}}']}
 
 
 @given(st.text(max_size=700), st.text(alphabet="aé漢😀", min_size=0, max_size=1500))
