@@ -44,10 +44,10 @@ def templates(source: Path | None) -> dict[str, str]:
     return found
 
 
-def copy_templates(target: Path, source: Path | None = None) -> None:
-    """Write the templates of a site, or the shipped ones, into a folder. Raises UsageError."""
+def copy_templates(target: Path) -> None:
+    """Write the shipped templates into a folder."""
     target.mkdir(parents=True, exist_ok=True)
-    for name, text in templates(source).items():
+    for name, text in templates(None).items():
         (target / name).write_text(text)
 
 

@@ -63,7 +63,7 @@ CONF
     echo "NodeName=n$i Name=gpu File=$DIR/dev/nvidia[0-$((GPUS - 1))]" >>"$DIR/etc/gres.conf"
     echo "$NET.$((i + 10)) n$i" >>"$DIR/etc/hosts"
   done
-  echo "PartitionName=all Nodes=n[1-$NODES] Default=YES MaxTime=60 State=UP" >>"$SLURM_CONF"
+  echo "PartitionName=all Nodes=n[1-$NODES] Default=YES LLN=YES MaxTime=60 State=UP" >>"$SLURM_CONF"
 }
 
 connect() {

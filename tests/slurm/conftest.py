@@ -147,6 +147,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         "NET": f"10.{200 + number % 50}.{number % 250}",
         "PORT": str(20000 + number % 10000),  # of slurmctld: another session's may run beside this one
         "NODES": str(NODES),
+        "CPUS": "8",
         "MAXARRAY": "2",
         "SLURM_CONF": str(folder / "etc/slurm.conf"),
         "COLUMNS": "160",
@@ -161,7 +162,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     running = Cluster(environment, templates)
     running.d4a("slurm", "templates", templates)
     for path in templates.glob("*.sbatch"):
-        text = re.sub(r"--time=\S+", "--time=10", path.read_text()).replace("cpus-per-task=8", "cpus-per-task=2")
+        text = re.sub(r"--time=\S+", "--time=10", path.read_text()).replace("cpus-per-task=8", "cpus-per-task=3")
         path.write_text(re.sub(r"#SBATCH --mem=.*\n", "", text))
     try:
         running.call(SCRIPT, "start")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from small_corpus import published, write_text_inputs
 
-ELEMENT = 2  # units that an element of the tests has in hand: --cpus-per-task
+ELEMENT = 3  # units that an element of the tests has in hand: --cpus-per-task
 
 
 def scans(path: Path) -> int:
@@ -77,13 +77,14 @@ def test_a_failed_element_leaves_nothing_pending_and_resume_does_what_is_missing
 
 def test_out_of_time_it_goes_back_into_the_queue(cluster, calm, tmp_path: Path) -> None:
     out, told = tmp_path / "out", tmp_path / "scans"
-    one = tmp_path / "templates"  # one unit at a time: some are done and some left when the signal comes
+    one = tmp_path / "templates"  # one element, one unit at a time: some are done and some left when the signal comes
     subprocess.run(["cp", "-r", cluster.templates, one], check=True)
-    (one / "cpu.sbatch").write_text((one / "cpu.sbatch").read_text().replace('source "$1/el', 'workers=1\nsource "$1/el'))
+    text = (one / "cpu.sbatch").read_text().replace("cpus-per-task=3", "cpus-per-task=8")
+    (one / "cpu.sbatch").write_text(text.replace('source "$1/el', 'workers=1\nsource "$1/el'))
     command = ["slurm", "submit", calm.recipe, "--out", out, "--nodes", 1, "--templates", one, "--device", "cuda"]
-    cluster.d4a(*command, SCANS=str(told), SLOW_S="1.5")
-    cluster.until(lambda: "1/2 units" in logs(out, "scan-text") or scans(told) >= 2)
-    job = next(job for job, state, _ in cluster.queue() if state == "RUNNING")
+    cluster.d4a(*command, SCANS=str(told), SLOW_S="1")
+    cluster.until(lambda: scans(told) >= 2)
+    (job,) = (job for job, state, _ in cluster.queue() if state == "RUNNING")
     cluster.call("scancel", "--signal=USR1", "--batch", job)
     cluster.until(lambda: "goes back into the queue" in logs(out, "scan-text"))
     cluster.until(cluster.drained)
