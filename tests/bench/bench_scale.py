@@ -1,9 +1,9 @@
-"""How the decision about near-duplicates grows: memory, user CPU and disk of `text.dedup.fuzzy` over many records.
+"""How the decision about near-duplicates and the layout grow: memory, user CPU and disk of `text.dedup.fuzzy` over many records.
 
     python tests/bench/bench_scale.py [N ...] [--memory 1GB] [--folder FOLDER]
 
-For every N (default: 1 M and 10 M, which takes a quarter of an hour and 20 GB) texts of 60 words are made up, scanned, and decided on
-in a process of its own, whose peak of resident memory is read. Of the texts 10 % are copies of one template that
+For every N (default: 1 M and 10 M, which takes half an hour and 30 GB) texts of 60 words are made up, scanned, decided on and laid
+out, the latter two in processes of their own, whose peaks of resident memory are read. Of the texts 10 % are copies of one template that
 differ in case, 1 % are the template with a word changed (they share buckets, which are cut), and 9 % are copies of
 another text with one word changed.
 """
@@ -42,36 +42,31 @@ def main() -> None:
     options.add_argument("records", type=int, nargs="*")
     options.add_argument("--memory", default="1GB")
     options.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
-    options.add_argument("--decide", action="store_true", help=argparse.SUPPRESS)
+    options.add_argument("--act", help=argparse.SUPPRESS)
     given = options.parse_args()
-    if given.decide:
-        print(orjson.dumps(decided(given.folder, int(str(parse_bytes(given.memory))))).decode())
+    if given.act:
+        print(orjson.dumps(done(given.folder, given.act, int(str(parse_bytes(given.memory))))).decode())
         return
-    heads = (
-        "records",
-        "dropped",
-        "candidates",
-        "verified",
-        "cut",
-        "scan s",
-        "decide s",
-        "us/record",
-        "system s",
-        "memory MB",
-        "spilled MB",
-    )
-    print(" ".join(f"{head:>{WIDTH}}" for head in (*heads, "spilled MB", "evidence MB")))
+    used = ["us/record", "system s", "memory MB", "spilled MB"]
+    heads = ["records", "dropped", "candidates", "verified", "cut", "scan s", "evidence MB"]
+    print(" ".join(f"{head:>{WIDTH}}" for head in [*heads, "decide: s", *used, "lay out: s", *used]))
     for records in given.records or [1_000_000, 10_000_000]:
         folder = Path(tempfile.mkdtemp(prefix="bench-scale-", dir=given.folder))
         try:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
             evidence = scanned(folder, records)
             seconds = resource.getrusage(resource.RUSAGE_SELF).ru_utime - before
-            command = [sys.executable, __file__, str(records), "--decide", "--memory", given.memory, "--folder", str(folder)]
-            row = orjson.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-            cells = [f"{n:,}" for n in (records, *(row[k] for k in ("dropped", "candidate_pairs", "verified_pairs", "capped_bands")))]
-            cells += [f"{n:,.1f}" for n in (seconds, row["user"], 1e6 * row["user"] / records, row["system"])]
-            cells += [f"{n / 1e6:,.0f}" for n in (row["memory"], row["spilled"], evidence)]
+            cells = []
+            for act in ("decide", "layout"):
+                command = [sys.executable, __file__, "--act", act, "--memory", given.memory, "--folder", str(folder)]
+                row = orjson.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+                if act == "decide":
+                    cells += [
+                        f"{n:,}" for n in (records, *(row[k] for k in ("dropped", "candidate_pairs", "verified_pairs", "capped_bands")))
+                    ]
+                    cells += [f"{seconds:,.1f}", f"{evidence / 1e6:,.0f}"]
+                cells += [f"{n:,.1f}" for n in (row["user"], 1e6 * row["user"] / records, row["system"])]
+                cells += [f"{n / 1e6:,.0f}" for n in (row["memory"], row["spilled"])]
             print(" ".join(f"{cell:>{WIDTH}}" for cell in cells), flush=True)
         finally:
             shutil.rmtree(folder)
@@ -127,13 +122,13 @@ def scanned(folder: Path, records: int) -> int:
     return sum(path.stat().st_size for path in store.state.rglob("evidence-*.parquet"))
 
 
-def decided(folder: Path, memory: int) -> dict[str, float]:
-    """Decide, and say what it took."""
+def done(folder: Path, act: str, memory: int) -> dict[str, float]:
+    """Decide or lay out, and say what it took."""
     spilled = _Spilled()
     spilled.start()
     before = resource.getrusage(resource.RUSAGE_SELF)
     unit = orjson.loads((folder / "unit.json").read_bytes())
-    result = run_unit({**unit, "kind": "decide", "key": "bench", "memory": memory})
+    result = run_unit({**unit, "kind": act, "key": "bench", "decided": ["bench"], "memory": memory})
     after = resource.getrusage(resource.RUSAGE_SELF)
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return {
@@ -142,7 +137,7 @@ def decided(folder: Path, memory: int) -> dict[str, float]:
         "system": after.ru_stime - before.ru_stime,
         "memory": int(peak.split()[1]) * 1024,
         "spilled": spilled.most,
-        **result["stages"][-1]["notes"],
+        **(result["stages"][-1]["notes"] if act == "decide" else {}),
     }
 
 
