@@ -11,6 +11,7 @@ import pyarrow as pa
 from .errors import D4AError
 from .evidence import Evidence, read_payload
 from .ledger import drops_by_reason, find
+from .payload import as_seen
 from .plan import Plan, published_plan
 from .shards.manifest import Dataset, read
 from .store import Store
@@ -35,7 +36,8 @@ class Previews:
         try:
             evidence = self._of_flow(self._plan, flow)
             wanted = np.array(sorted(set(ids)), np.int64)
-            places = evidence.places(evidence.starts[wanted >> 32] + (wanted & 0xFFFFFFFF), 0)
+            indices = evidence.starts[wanted >> 32] + (wanted & 0xFFFFFFFF)
+            places = evidence.places(indices, 0).append_column("digest", evidence.table(0, ["digest"], indices).column(0))
         except (D4AError, OSError, IndexError, KeyError, ValueError):
             return {}  # a preview is a courtesy: the state may be of another run, or gone
         shown = {}
@@ -53,10 +55,14 @@ class Previews:
 
     def _payload(self, evidence: Evidence, place: pa.Table) -> bytes | None:
         """One record's payload at a time: an image may be as large as a file can be."""
+        flow = evidence.flow
         try:
-            value = read_payload(self._store, evidence.flow, place).column(0)[0].as_py()
+            payload = read_payload(self._store, flow, place, flow.modality.columns.names[:1])
         except (D4AError, OSError):
             return None  # its source may have moved since
+        if flow.modality.stored and not as_seen(payload, place).all():
+            return None  # damaged
+        value = payload.column(0)[0].as_py()
         return value.encode() if isinstance(value, str) else value
 
 

@@ -128,8 +128,8 @@ class EvidenceWriter:
         measured.update({MEMBER + suffix: (at, column) for suffix, column in self._modality.sizes(live).items()})
         if self._payload is not None:
             measured["start"] = at, self._payload.add(live)
-            for name in [name for name in ("digest", "rest") if name in measured]:
-                self._content.update(fixed_rows(measured[name][1], np.uint8, (16,)).data)
+            for _, values in [measured[name] for name in ("digest", "rest") if name in measured]:
+                self._content.update(fixed_rows(values, np.uint8, (16,)).data)
         for name, (rows, values) in measured.items():
             columns[name] = _spread(values, rows, batch.num_rows)
         arrays = [columns.get(f.name, pa.nulls(batch.num_rows, f.type)).cast(f.type) for f in self._schema]
