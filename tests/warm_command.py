@@ -29,12 +29,12 @@ class Warm:
         environment = {**os.environ, "COLUMNS": "160"}
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
-    def run(self, arguments: list[str], cwd: Path, timeout_s: int) -> subprocess.CompletedProcess[str]:
-        """Raises TimeoutExpired as `subprocess.run` does."""
+    def run(self, arguments: list[str], cwd: Path, timeout_s: int, first: str = "") -> subprocess.CompletedProcess[str]:
+        """`first` is Python for the process to run before. Raises TimeoutExpired as `subprocess.run` does."""
         assert self._process.stdin is not None and self._process.stdout is not None
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             files = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (out, err)]
-            told = {"arguments": arguments, "cwd": str(cwd), "files": files, "timeout_s": timeout_s}
+            told = {"arguments": arguments, "cwd": str(cwd), "files": files, "timeout_s": timeout_s, "first": first}
             self._process.stdin.write(json.dumps(told) + "\n")
             self._process.stdin.flush()
             code = int(self._process.stdout.readline())
@@ -81,7 +81,7 @@ def fork_for_each() -> bool:
 
 
 def become(told: dict[str, object]) -> None:
-    """Folder, arguments and files of a command, whose workers are forked from it: it has no thread yet."""
+    """Folder, arguments and files of a command, and what it runs first; its workers are forked from it: it has no thread yet."""
     from d4a.curator.engines.local import LocalEngine
 
     LocalEngine.start = "fork"
@@ -90,6 +90,7 @@ def become(told: dict[str, object]) -> None:
     os.chdir(told["cwd"])
     sys.argv = ["d4a", *told["arguments"]]
     signal.alarm(told["timeout_s"])
+    exec(told["first"], {})
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def test_a_stage_that_never_works_is_named(tmp_path: Path, env: dict[str, str], 
     assert "text.acme.deadly: ValueError: what is this?" in done.stderr
 
 
-def test_a_page_that_crashes_the_parser_costs_itself(tmp_path: Path) -> None:
+def test_a_page_that_crashes_the_parser_costs_itself(tmp_path: Path, d4a) -> None:
     """The reader hands pages to native code; here that is a function which dies of one of them."""
     (tmp_path / "in").mkdir()
     for number in range(4):
@@ -134,19 +134,15 @@ def test_a_page_that_crashes_the_parser_costs_itself(tmp_path: Path) -> None:
     recipe = tmp_path / "r.yaml"
     recipe.write_text(f"name: x\ntext:\n  sources: [{{path: {tmp_path / 'in'}}}]\noutput: {{path: {tmp_path / 'a'}}}\n")
     program = (
-        "import os, signal, sys\n"
-        "from d4a.curator.engines import local\n"
+        "import os, signal\n"
         "from d4a.modalities.text import html\n"
         "real = html._by_resiliparse\n"
         "def deadly(main):\n"
         "    take = real(main)\n"
         "    return lambda page, tree: os.kill(os.getpid(), signal.SIGSEGV) if 'number 2' in page else take(page, tree)\n"
         "html._by_resiliparse = deadly\n"
-        "local.get_ready, local.LocalEngine.start = lambda: None, 'fork'\n"  # so that workers have it, too
-        "from d4a.curator.cli import main\n"
-        "main()\n"
     )
-    subprocess.run([sys.executable, "-c", program, "curate", str(recipe), "--workers", "1"], check=True, capture_output=True, timeout=200)
+    d4a("curate", recipe, first=program)
     assert crashed(tmp_path / "a") == {"2.html": ("read", "crashed", "SIGSEGV")}
 
 

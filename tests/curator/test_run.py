@@ -156,30 +156,26 @@ def test_stopped_at_every_step_of_publishing(tmp_path: Path, inputs: tuple[Path,
     """A crash between any two renames of the publication is finished by the next run."""
     recipe = write_recipe(tmp_path / "r.yaml", inputs[0], tmp_path / "calm")
     d4a("curate", recipe, "--set", "output.seed=7")
-    rough = tmp_path / "rough"
-    program = (
-        "import os, pathlib, sys\n"
-        "from d4a.curator import store\n"
-        "left = int(sys.argv.pop(1))\n"
-        "real = pathlib.Path.replace\n"
-        "def replace(self, target):\n"
-        "    global left\n"
-        "    if store.STATE not in pathlib.Path(target).parts:\n"
-        "        if left == 0: os._exit(9)\n"
-        "        left -= 1\n"
-        "    return real(self, target)\n"
-        "pathlib.Path.replace = replace\n"
-        "from d4a.curator.cli import main\n"
-        "main()\n"
-    )
-    for left in (0, 1, 5, 20, 10_000):
-        d4a("curate", recipe, "--out", rough)
-        command = [sys.executable, "-c", program, str(left), "curate", str(recipe), "--out", str(rough), "--set", "output.seed=7"]
-        code = subprocess.run([*command, "--workers", "1"], capture_output=True, timeout=100).returncode
-        assert code == (0 if left == 10_000 else 9)
+    d4a("curate", recipe, "--set", "output.seed=8", "--out", tmp_path / "other")
+    calm, rough = {7: published(tmp_path / "calm"), 8: published(tmp_path / "other")}, tmp_path / "rough"
+    d4a("curate", recipe, "--out", rough)
+    for seed, left in zip((7, 8, 7, 8, 7), (0, 1, 5, 20, 10_000), strict=True):
+        stop = (
+            "import os, pathlib\n"
+            "from d4a.curator import store\n"
+            f"left = [None] * {left}\n"
+            "real = pathlib.Path.replace\n"
+            "def replace(self, target):\n"
+            "    if store.STATE not in pathlib.Path(target).parts:\n"
+            "        left.pop() if left else os._exit(9)\n"
+            "    return real(self, target)\n"
+            "pathlib.Path.replace = replace\n"
+        )
+        changed = ["curate", recipe, "--out", rough, "--set", f"output.seed={seed}"]
+        d4a(*changed, first=stop, code=0 if left == 10_000 else 9)
         assert (rough / "dataset.json").exists() == (left == 10_000)
-        d4a("curate", recipe, "--out", rough, "--set", "output.seed=7")
-        assert published(rough) == published(tmp_path / "calm")
+        d4a(*changed)
+        assert published(rough) == calm[seed]
 
 
 def test_two_runs_on_one_output(tmp_path: Path, inputs: tuple[Path, int], d4a) -> None:
@@ -205,20 +201,17 @@ def test_a_source_that_changes_between_scan_and_pack(tmp_path: Path, inputs: tup
     recipe = write_recipe(tmp_path / "r.yaml", inputs[0], tmp_path / "a")
     victim = inputs[0] / "part-00.jsonl"
     program = (
-        "import pathlib, sys\n"
+        "import pathlib\n"
         "from d4a.curator import run\n"
-        "victim = pathlib.Path(sys.argv.pop(1))\n"
+        f"victim = pathlib.Path({str(victim)!r})\n"
         "real = run.Driver._lay_out\n"
         "def lay_out(self, flow):\n"
         "    real(self, flow)\n"
         + ("    victim.unlink()\n" if change == "vanished" else "    victim.write_text(victim.read_text().replace('river', 'RIVER'))\n")
         + "run.Driver._lay_out = lay_out\n"
-        "from d4a.curator.cli import main\n"
-        "main()\n"
     )
-    command = [sys.executable, "-c", program, str(victim), "curate", str(recipe), "--workers", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 1 and "1 source files changed or vanished since the scan: part-00.jsonl" in done.stderr
+    done = d4a("curate", recipe, first=program, code=1)
+    assert "1 source files changed or vanished since the scan: part-00.jsonl" in done.stderr
     assert not (tmp_path / "a/dataset.json").exists()
     told = outcome(d4a("curate", recipe, "--json"))
     assert told["published"] and told["flows"][0]["scanned"] <= 40
