@@ -11,10 +11,11 @@ CORES = 4 * 64  # four nodes
 # README, "Measured"
 TEXT_SCAN = 1 / (1 / (48 * MB) + 1 / (371 * MB))  # text.clean and four rules from .zst; sketches of text.dedup.fuzzy [bytes/s/core]
 DECIDE_S, DECIDE_B, DECIDE_TEMPORARY_B = 11.0e-6, 211, 260  # a record: (3.1 - 1.2 GB) / 9 million; 2.6 GB / 10 million
-LAYOUT_B = 5_000  # a record, in one process
+WHOLE = 34 * MB  # `d4a curate` with text.dedup.fuzzy alone, JSONL in, shards out [bytes/s/core]
 IMAGE_SCAN = 744  # decode and hashes [images/s/core]
 IMAGE_EMBED_S = 0.039  # EfficientNet-Lite0 [core s]; no card was measured
-# measured once for this page, on 20 MB of manuals and on 50,000 small files
+# measured once for this page: on 20 MB of manuals, on 50,000 small files, and by bench_scale.py from 0.2 to 0.8 million records
+LAYOUT_S, LAYOUT_B, LAYOUT_TEMPORARY_B = 7.5e-6, 230, 340  # a record
 EVIDENCE_B = 990  # a record: values and a signature, compressed
 LIST_S, LIST_B, LIST_JSON_B = 25e-6, 1_700, 296  # a file: CPU, memory and plan.json
 UNIT_FILES = 5  # evidence, text, manifest, two folders
@@ -41,11 +42,14 @@ def text(size: float = 10 * TB, record: float = 4 * KB, partition: float = 512 *
     row("read at that speed", f"{TEXT_SCAN * CORES / 3 / GB:.1f} GB/s", f"{CORES} cores, .zst of a third")
     row("evidence", f"{records * EVIDENCE_B / TB:.1f} TB", f"{EVIDENCE_B} B a record, mostly signatures")
     row("stored text", f"{size / TB:.0f} TB", "as it is, one text behind the other")
-    row("decide", f"{records * DECIDE_S / 3600:.1f} h in one process", f"{DECIDE_S * 1e6:.0f} us a record")
+    row("**decide**", f"**{records * DECIDE_S / 3600:.1f} h in one process**", f"{DECIDE_S * 1e6:.0f} us a record")
     row("its memory, its temporary files", f"{records * DECIDE_B / GB:,.0f} GB, {records * DECIDE_TEMPORARY_B / GB:,.0f} GB",
         f"{DECIDE_B} and {DECIDE_TEMPORARY_B} B a record, beside --memory")  # fmt: skip
-    row("**laying out: memory**", f"**{records * LAYOUT_B / TB:.1f} TB**", f"{LAYOUT_B / KB:.0f} kB a record in one process")
+    row("**laying out**", f"**{records * LAYOUT_S / 3600:.1f} h in one process**", f"{LAYOUT_S * 1e6:.1f} us a record of 60 words")
+    row("its memory, its temporary files", f"{records * LAYOUT_B / GB:,.0f} GB, {records * LAYOUT_TEMPORARY_B / GB:,.0f} GB",
+        f"{LAYOUT_B} and {LAYOUT_TEMPORARY_B} B a record")  # fmt: skip
     row("shards, pack units", f"{shards:,.0f}", f"256 MiB; {kept:.0%} kept")
+    row("a whole run, dedup alone", hours(size / WHOLE), f"{WHOLE / MB:.0f} MB/s/core from JSONL to shards, no rules")
     row("shuffle volume", f"{size * kept / TB:.0f} TB read in {records * kept / 1e9:.1f} billion pieces",
         "a shard's records lie in as many partitions; with `order: input` they are neighbours")  # fmt: skip
 
@@ -64,7 +68,7 @@ def images(count: float = 1e9, size: float = 101 * KB, partition: float = 512 * 
     row("scan: embeddings on CPUs", hours(count * IMAGE_EMBED_S), "39 ms an image, EfficientNet-Lite0")
     row("scan: embeddings on 32 cards", f"{count / 2000 / 32 / 3600:.1f} h", "if a card makes 2,000 a second: never measured")
     row("decide, hashes alone", f"{count * DECIDE_S / 3600:.1f} h, {count * DECIDE_B / GB:,.0f} GB", "as texts")
-    row("laying out: memory", f"{count * LAYOUT_B / TB:.1f} TB", f"{LAYOUT_B / KB:.0f} kB a record in one process")
+    row("laying out", f"{count * LAYOUT_S / 3600:.1f} h, {count * LAYOUT_B / GB:,.0f} GB", "as texts")
     row(
         "pack",
         f"{count * size * 2 / TB:,.0f} TB read and written",
