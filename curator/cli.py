@@ -280,6 +280,10 @@ def run_one_unit(
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Run one unit of work of a step, or, as element INDEX of N, its share of the step: what every engine calls."""
+    if of is not None:
+        from .engines.local import get_ready
+
+        get_ready()
     import orjson
 
     from .errors import UsageError
