@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ..backends.cpu import kernel, read_only
 from ..stage import Bools, Floats, Ints
+from .heads import list_heads
 from .spill import Ascending, Spill
 
 Keys = npt.NDArray[np.uint64]
@@ -88,23 +89,27 @@ class Bands:
         self._starts.append(self._spill.append(keys.T))
         self._ranks.append(ranks.astype(np.uint32))
 
-    def candidates(self, size: int, max_candidates: int, folder: Path, room: int) -> Candidates:
+    def candidates(self, size: int, max_candidates: int, folder: Path, room: int, sources: Ints | None = None) -> Candidates:
         """Pairs of records that share a key, each pair once; at most `room` of them in memory.
 
-        size  number of ranks
+        size     number of ranks
+        sources  (size,) int64 from 0 on: ranks of one source do not meet; None: all do
 
         In a bucket a record meets at most `max_candidates` others, the most preferred.
         """
         ranks = np.concatenate([np.empty(0, np.uint32), *self._ranks])
         pairs, involved, capped = Ascending(folder, room), np.zeros(size, np.bool_), 0
         some = np.empty(min(room, _PAIRS_AT_ONCE), np.uint64)
+        across = sources if sources is not None else np.empty(0, np.int64)
+        counts = np.zeros(int(across.max(initial=-1)) + 1, np.int64)
         for band in range(self._bands):
             keys, later = _buckets(self._read(band), ranks)
+            ends, heads = np.empty(len(keys), np.int64), np.empty(len(keys), np.uint32)
+            capped += _heads(keys, later, across, counts, max_candidates, ends, heads)
             state = np.zeros(4, np.int64)
             while state[0] < len(keys):
-                found = _meet(keys, later, max_candidates, state, some, involved)
+                found = _meet(keys, later, across, ends, heads, max_candidates, state, some, involved)
                 pairs.add(some[:found])
-            capped += int(state[3])
         return Candidates(pairs, involved, capped)
 
     def _read(self, band: int) -> Keys:
@@ -201,25 +206,53 @@ def _sort_within(keys: Keys, ranks: npt.NDArray[np.uint32]) -> None:
 
 
 @kernel
-def _meet(keys: Keys, ranks: npt.NDArray[np.uint32], max_candidates: int, state: Ints, out: Keys, involved: Bools) -> int:
-    """Write pairs of every record with the head of its bucket, until `out` is full; returns their number.
+def _heads(
+    keys: Keys, ranks: npt.NDArray[np.uint32], sources: Ints, counts: Ints, most: int, ends: Ints, heads: npt.NDArray[np.uint32]
+) -> int:
+    """Whom the records of each bucket meet: of bucket b those from heads[ends[b - 1]] to heads[ends[b]]. Returns the buckets cut."""
+    bucket = held = first = cut = 0
+    for k in range(1, keys.size + 1):
+        if k == keys.size or keys[k] != keys[first]:
+            before = held
+            held = list_heads(ranks[first:k], sources, counts, most, heads, held)
+            cut += k - first > held - before + 1  # the last one meets all the others
+            ends[bucket] = held
+            bucket, first = bucket + 1, k
+    return cut
 
-    state  where to go on: the record, its first bucket mate, how many of the bucket it has met; and buckets cut so far
+
+@kernel
+def _meet(
+    keys: Keys,
+    ranks: npt.NDArray[np.uint32],
+    sources: Ints,
+    ends: Ints,
+    heads: npt.NDArray[np.uint32],
+    most: int,
+    state: Ints,
+    out: Keys,
+    involved: Bools,
+) -> int:
+    """Write pairs of every record with heads of its bucket, until `out` is full; returns their number.
+
+    state  where to go on: the record, its bucket, the head it meets next, how many it has met
     """
-    at, head, met, found = state[0], state[1], state[2], 0
+    at, bucket, head, met, found = state[0], state[1], state[2], state[3], 0
     while at < keys.size:
-        if keys[at] != keys[head]:
-            head = at
-        most = min(at - head, max_candidates)
-        while met < most and found < out.size:
-            out[found] = np.uint64(ranks[at]) << np.uint64(32) | np.uint64(ranks[head + met])
-            involved[ranks[at]] = involved[ranks[head + met]] = True
+        rank = ranks[at]
+        while head < ends[bucket] and heads[head] < rank and met < most and found < out.size:
+            other = heads[head]
+            head += 1
+            if sources.size and sources[other] == sources[rank]:
+                continue
+            out[found] = np.uint64(rank) << np.uint64(32) | np.uint64(other)
+            involved[rank] = involved[other] = True
             found += 1
             met += 1
-        if met < most:
+        if found == out.size:  # perhaps there is more
             break
-        state[3] += at - head == max_candidates + 1
         at += 1
-        met = 0
-    state[0], state[1], state[2] = at, head, met
+        bucket += at < keys.size and keys[at] != keys[at - 1]
+        head, met = ends[bucket - 1] if bucket else 0, 0
+    state[0], state[1], state[2], state[3] = at, bucket, head, met
     return found

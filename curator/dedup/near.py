@@ -17,12 +17,14 @@ from ..columns import fixed_rows
 from ..errors import D4AError
 from ..stage import Bools, Entered, Floats, Ints, Pairs
 from .bands import Bands, Candidates, Keys, Signatures, depths, estimate, whole_keys
+from .heads import numbered
 from .spill import Spill
 
 Exact = Callable[[Ints, Ints], Floats]  # the similarity of records a[k] and b[k]
 _LATER = np.uint64(32)
 _EARLIER = np.uint64(2**32 - 1)
 MOST_RECORDS = 2**32
+_SOURCE = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,14 @@ class Search:
     bands, rows     pairs that agree in all rows of a band are candidates
     floor           least similarity of a pair
     max_candidates  records that a record is compared with in one bucket of a band, the most preferred first
+    across          only records of different sources are compared: `entered` has the column `source_index`, too
     """
 
     bands: int
     rows: int
     floor: float
     max_candidates: int
+    across: bool = False
 
 
 def near_pairs(entered: Entered, order: Ints, value: npt.DTypeLike, search: Search, exact: Exact) -> Pairs:
@@ -54,7 +58,11 @@ def near_pairs(entered: Entered, order: Ints, value: npt.DTypeLike, search: Sear
         hint = "split the sources into several datasets, by language for example"
         raise D4AError(f"{len(order):,} records are too many for one search of near-duplicates: at most {MOST_RECORDS:,}", hint=hint)
     sketches = _Sketches(entered, order, np.dtype(value))
-    copies, candidates = _propose(sketches, entered.column("fingerprint").to_numpy()[order], search)
+    fingerprints, sources = entered.column("fingerprint").to_numpy()[order], None
+    if search.across:
+        sources = numbered(entered.column("source_index").to_numpy()[order])
+        fingerprints = fingerprints ^ sources.astype(np.uint64) * _SOURCE  # copies in different sources are candidates like others
+    copies, candidates = _propose(sketches, fingerprints, sources, search)
     links, notes = _verify(sketches, candidates, search, exact)
     links = _with_copies(links, copies, search.max_candidates)
     return Pairs(order[links.pairs & _EARLIER], order[links.pairs >> _LATER], links.similarity, notes)
@@ -88,10 +96,11 @@ class _Sketches:
 # ------------------------------------------------------------------------------------------------------ candidates
 
 
-def _propose(sketches: _Sketches, fingerprints: Keys, search: Search) -> tuple[_Copies, Candidates]:
+def _propose(sketches: _Sketches, fingerprints: Keys, sources: Ints | None, search: Search) -> tuple[_Copies, Candidates]:
     """Copies, and candidate pairs of what is no copy.
 
     fingerprints  (n,) uint64 by rank
+    sources       (n,) int64 by rank, None: all are compared
     """
     n, workspace = len(fingerprints), sketches.workspace
     copies = _group_copies(fingerprints)
@@ -112,7 +121,7 @@ def _propose(sketches: _Sketches, fingerprints: Keys, search: Search) -> tuple[_
         if len(collided):
             for ranks, rows in sketches.of(_mask(n, collided)):
                 bands.add(ranks, rows)
-    return copies, bands.candidates(n, search.max_candidates, workspace.folder, max(1, workspace.memory // 32))
+    return copies, bands.candidates(n, search.max_candidates, workspace.folder, max(1, workspace.memory // 32), sources)
 
 
 def _mask(n: int, where: Ints) -> Bools:

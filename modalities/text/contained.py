@@ -14,6 +14,7 @@ import pyarrow as pa
 from pydantic import model_validator
 
 from ...curator.dedup.bands import depths
+from ...curator.dedup.heads import numbered
 from ...curator.dedup.preference import KEEP_DOC, Keep
 from ...curator.options import DedupOptions, OptionError, Options, judge, measure, search
 from ...curator.stage import Columns, Dedup, Entered, Floats, Ints, Pairs, Value
@@ -138,7 +139,7 @@ class ContainedText(Dedup):
         """(n,) int64: records of one source are not compared; -1 with all."""
         if not self.options.only_across_sources:
             return np.full(entered.size, -1, np.int64)
-        return np.unique(entered.column("source_index").to_numpy(), return_inverse=True)[1].astype(np.int64)
+        return numbered(entered.column("source_index").to_numpy())
 
     def _search(self, entered: Entered, order: Ints, sources: Ints) -> tuple[Ints, Ints, dict[str, int]]:
         """Candidates: better and worse records, and notes."""

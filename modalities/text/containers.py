@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ...curator.backends.cpu import kernel, part, read_only
 from ...curator.columns import Offsets, buffers
+from ...curator.dedup.heads import list_heads
 from ...curator.dedup.spill import Spill
 from ...curator.stage import Entered, Floats, Ints
 from .fss import ShingleSets
@@ -47,7 +48,7 @@ class Index(NamedTuple):
     values   (m,) uint32    ascending
     buckets  (65537,) int64 values of highest bits k lie from buckets[k] to buckets[k + 1]
     texts    (m,) int64     number of texts that hold the value
-    ends     (m,) int64     it is held by heads[ends[i - 1]:ends[i]], of many by the most preferred ones only: see _list
+    ends     (m,) int64     it is held by heads[ends[i - 1]:ends[i]], of many by the most preferred ones only: see list_heads
     heads    (h,) uint32    ranks, ascending for each value
     """
 
@@ -186,44 +187,16 @@ def _count_groups(postings: Hashes, most: int) -> tuple[int, int]:
 def _groups(
     postings: Hashes, sources: Ints, counts: Ints, most: int, before: int, values: Values, texts: Ints, ends: Ints, heads: Values
 ) -> int:
-    """Fill a part of the index and return its number of ranks; `before` were written in the parts before. counts: see _list."""
+    """Fill a part of the index and return its number of ranks; `before` were written in the parts before. counts: see list_heads."""
     group, held, start = 0, 0, 0
     for k in range(1, postings.size + 1):
         if k == postings.size or postings[k] >> _32 != postings[start] >> _32:
             if k - start > 1:
                 values[group], texts[group] = np.uint32(postings[start] >> _32), k - start
-                held = _list(postings[start:k], sources, counts, most, heads, held)
+                held = list_heads(postings[start:k].astype(np.uint32), sources, counts, most, heads, held)
                 ends[group] = before + held
                 group += 1
             start = k
-    return held
-
-
-@part
-def _list(postings: Hashes, sources: Ints, counts: Ints, most: int, heads: Values, held: int) -> int:
-    """Append the first `most` ranks of one value; where sources matter, for each source the first `most` of other sources.
-
-    Together these are 2 * most at most. counts: how many of each source were met, zeros before and after; empty where none matters.
-    """
-    if not counts.size:
-        for k in range(min(postings.size, most)):
-            heads[held + k] = np.uint32(postings[k] & np.uint64(0xFFFFFFFF))
-        return held + min(postings.size, most)
-    first, second = -1, -1  # the two sources met most often
-    for k in range(postings.size):
-        rank = np.uint32(postings[k] & np.uint64(0xFFFFFFFF))
-        source = sources[rank]
-        other = second if source == first else first  # of the sources that are not its own the one that passed over most so far
-        if k - (counts[other] if other >= 0 else 0) < most:
-            heads[held] = rank
-            held += 1
-        counts[source] += 1
-        if source != first and (first < 0 or counts[source] > counts[first]):
-            first, second = source, first
-        elif source != first and (second < 0 or counts[source] > counts[second]):
-            second = source
-    for posting in postings:
-        counts[sources[posting & np.uint64(0xFFFFFFFF)]] = 0
     return held
 
 

@@ -125,8 +125,9 @@ class FuzzyText(Dedup):
         bands, rows = self.banding()
         options = self.options
         floor = min(options.threshold, options.pairs_from)
-        keep = options.of_kind("search")["keep"]
-        return {"bands": bands, "rows": rows, "floor": floor, "max_candidates": options.max_candidates, "keep": keep}
+        keep, across = options.of_kind("search")["keep"], options.only_across_sources
+        most = options.max_candidates
+        return {"bands": bands, "rows": rows, "floor": floor, "max_candidates": most, "only_across_sources": across, "keep": keep}
 
     def sketch(self, batch: pa.RecordBatch) -> Columns:
         """Signature, fingerprint and number of tokens of each text."""
@@ -152,7 +153,7 @@ class FuzzyText(Dedup):
     def pairs(self, entered: Entered) -> Pairs:
         """Every pair that shares a band and whose shingle sets are at least as similar as the floor of `search_key`."""
         key = self.search_key()
-        search = Search(key["bands"], key["rows"], key["floor"], key["max_candidates"])
+        search = Search(key["bands"], key["rows"], key["floor"], key["max_candidates"], key["only_across_sources"])
         room = TEXT_BYTES // _CHARACTER_BYTES if self.options.shingle == "characters" else TEXT_BYTES
         return near_pairs(
             entered,

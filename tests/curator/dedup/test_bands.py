@@ -57,15 +57,31 @@ def by_hand(keys: Keys, max_candidates: int) -> tuple[list[tuple[int, int]], int
 
 
 def by_disk(
-    signatures: Signatures, order: Ints, bands: int, most: int, folder: Path, room: int
+    signatures: Signatures, order: Ints, bands: int, most: int, folder: Path, room: int, sources: Ints | None = None
 ) -> tuple[list[tuple[int, int]], Candidates]:
     """Pairs (later, earlier) as they come; the records are given in `order`, by pieces."""
     found = Bands(folder, bands, 1)
     for start in range(0, len(order), 7):
         found.add(order[start : start + 7], signatures[order[start : start + 7]])
-    candidates = found.candidates(len(order), most, folder, room)
+    candidates = found.candidates(len(order), most, folder, room, sources)
     words = [word for portion in candidates.pairs.portions() for word in portion.tolist()]
     return [(word >> 32, word & 0xFFFFFFFF) for word in words], candidates
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 80), st.integers(1, 4), st.integers(1, 4), st.sampled_from([1, 3, 10**6]))
+def test_records_of_one_source_take_no_places_where_only_others_count(seed: int, n: int, kinds: int, most: int, room: int) -> None:
+    """Each record meets the most preferred ones of other sources in its bucket, as long as there are any."""
+    draw = np.random.default_rng(seed)
+    signatures, sources = draw.integers(0, 3, (n, 2), dtype=np.uint32), np.sort(draw.integers(0, kinds, n))
+    expected = set()
+    for column in signatures.T:
+        for b in range(n):
+            others = [a for a in range(b) if column[a] == column[b] and sources[a] != sources[b]]
+            expected |= {(b, a) for a in others[:most]}
+    with tempfile.TemporaryDirectory() as folder:
+        pairs, _ = by_disk(signatures, np.arange(n), 2, most, Path(folder), room, sources)
+    assert pairs == sorted(expected)
 
 
 @settings(max_examples=60, deadline=None)
