@@ -128,7 +128,11 @@ def after_death(unit: Unit, death: Death) -> Unit:
 
 def _unexplained(unit: Unit, death: Death) -> D4AError:
     hint = "run the same command again: it goes on where it stopped"
-    hint += "; a smaller partition_bytes, or fewer --workers, need less memory" if "memory" in death.cause else ""
+    hint += (
+        "; a smaller partition_bytes, or fewer --workers, need less memory, and so does a smaller --memory"
+        if "memory" in death.cause
+        else ""
+    )
     what = f"{unit['kind']} {unit['flow']}: a worker was {death.by}, and so was the next, with nothing beside it"
     return D4AError(f"{what}; no record is to blame", hint=hint)
 

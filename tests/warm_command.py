@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 from unittest import mock
 
@@ -81,16 +82,18 @@ def fork_for_each() -> bool:
 
 
 def become(told: dict[str, object]) -> None:
-    """Folder, arguments and files of a command, and what it runs first; its workers are forked from it: it has no thread yet."""
-    from d4a.curator.engines.local import LocalEngine
+    """Folder, arguments and files of a command, what it runs first, and its worker: forked from it now, for later it has threads."""
+    from d4a.curator.engines import local
 
-    LocalEngine.start = "fork"
     for number, (name, mode) in enumerate([(os.devnull, os.O_RDONLY), *((name, os.O_WRONLY) for name in told["files"])]):
         os.dup2(os.open(name, mode), number)
     os.chdir(told["cwd"])
     sys.argv = ["d4a", *told["arguments"]]
     signal.alarm(told["timeout_s"])
     exec(told["first"], {})
+    local.LocalEngine.start, begin = "fork", local.Worker
+    forked = [begin(get_context("fork"))] if told["arguments"][0] == "curate" else []
+    local.Worker = lambda context: forked.pop() if forked else begin(context)
 
 
 if __name__ == "__main__":
