@@ -81,7 +81,7 @@ gpu-contract: setup
 test-ray: $(BIN)/python
 	@test -d .venv-ray || $(PYTHON) -m venv .venv-ray
 	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[text,nemo]' pytest webdataset
-	.venv-ray/bin/python -m pytest tests/ray
+	.venv-ray/bin/python -m pytest tests/ray tests/slurm/test_ray_on_slurm.py
 
 schema: setup
 	$(BIN)/python -m d4a.curator.schema > configs/recipe.schema.json

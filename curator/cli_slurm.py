@@ -14,7 +14,7 @@ from .cli_options import AcceptClass, AsJson, Fresh, Out, Overrides, RecipePath,
 app = typer.Typer(help="Run recipes on a Slurm cluster.", no_args_is_help=True)
 
 StartedDataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of a dataset that was begun.")]
-Nodes = Annotated[int, typer.Option(min=1, metavar="N", help="Elements of an array that may run at a time.")]
+Nodes = Annotated[int, typer.Option(min=1, metavar="N", help="Elements of an array that may run at a time; with --ray, nodes.")]
 Templates = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Your templates (see `d4a slurm templates`) instead of the shipped ones.")
 ]
@@ -31,6 +31,7 @@ def submit(
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where the nodes compute neural stages; `cuda` needs no card here.")
     ] = "auto",
     templates: Templates = None,
+    ray: Annotated[bool, typer.Option("--ray", help="One job of N nodes, in which Ray runs the units (d4a[nemo]).")] = False,
     fresh: Fresh = False,
     accept_class: AcceptClass = False,
     dry_run: DryRun = False,
@@ -43,7 +44,7 @@ def submit(
     loaded = load_recipe(recipe, overrides, out)
     root = Path(loaded.output.path).absolute()
     planned = partial(make_plan, loaded, digest(loaded), _machine_of_nodes(loaded, device), root)
-    _submit(Wanted(planned, root, Path.cwd(), nodes, templates, fresh, accept_class), dry_run)
+    _submit(Wanted(planned, root, Path.cwd(), nodes, templates, ray, fresh, accept_class), dry_run)
 
 
 @app.command()
@@ -118,13 +119,17 @@ def copy_shipped(target: Annotated[Path, typer.Argument(metavar="DIR", help="Whe
 
 
 @app.command(hidden=True)
-def drive(dataset: StartedDataset, step: Annotated[str, typer.Argument(metavar="STEP")]) -> None:
+def drive(
+    dataset: StartedDataset,
+    step: Annotated[str, typer.Argument(metavar="STEP")],
+    ray_address: Annotated[str | None, typer.Option(metavar="HOST:PORT")] = None,
+) -> None:
     """What a driver job does."""
     from .progress import Reporter
     from .slurm_submit import drive as run_step
     from .summary import show_outcome
 
     with Reporter() as reporter:
-        outcome = run_step(dataset, step, reporter)
+        outcome = run_step(dataset, step, reporter, ray_address)
     if outcome is not None:
         show_outcome(console(), outcome)

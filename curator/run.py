@@ -11,7 +11,6 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -50,6 +49,9 @@ class Engine(Protocol):
 
     def run(self, units: list[Unit], work: Work) -> Iterator[dict[str, Any]]:
         """Results of `work`, in any order."""
+
+    def close(self, kill: bool = False) -> None:
+        """End what runs beside this process; with `kill` in the middle of a unit."""
 
 
 class Deferred(Exception):  # noqa: N818
@@ -284,7 +286,7 @@ def curate(
         plan = begin(store, lambda: make_plan(recipe, recipe_digest, machine, out, limit), reporter, fresh, accept_class)
         local = LocalEngine(workers, memory or memory_share(), after_death, batch_s, worker_bytes)
         local.tick = lambda: reporter.tick(local.retried)
-        runs = local if engine == "local" else RayEngine(local, store.state, ray_address, partial(_cards, plan))
+        runs = local if engine == "local" else ray_engine(store, plan, local, ray_address)
         try:
             outcome = Driver(store, plan, runs, run_id, reporter).run()
         except BaseException:
@@ -294,9 +296,13 @@ def curate(
         return outcome
 
 
-def _cards(plan: Plan, unit: Unit) -> float:
-    """Cards that a unit takes."""
-    return float(unit["kind"] == "scan" and needs_card(plan, plan.flow(unit["flow"]), unit["round"]))
+def ray_engine(store: Store, plan: Plan, local: LocalEngine, address: str | None) -> RayEngine:
+    """Engine `ray` for the units of a plan, on a running cluster or a Ray of its own. Raises MachineError without NeMo Curator."""
+
+    def cards(unit: Unit) -> float:
+        return float(unit["kind"] == "scan" and needs_card(plan, plan.flow(unit["flow"]), unit["round"]))
+
+    return RayEngine(local, store.state, address, cards)
 
 
 def begin(store: Store, planned: Callable[[], Plan], reporter: Reporter, fresh: bool = False, accept_class: bool = False) -> Plan:

@@ -20,7 +20,7 @@ from .store import Store, read_json, slug, write_json
 class Step:
     """One step of the graph: an array of elements, or one driver job.
 
-    kind    "cpu" or "gpu": an array that does units; "driver": a job that decides and writes the next lists
+    kind    "cpu" or "gpu": an array that does units; "driver": a job that decides and writes the next lists; "ray": one that does all
     units   units known or foreseen when it was submitted
     firsts  the first element of each job; an array longer than MaxArraySize is several
     jobs    job ids, as far as submitted

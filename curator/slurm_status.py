@@ -77,7 +77,7 @@ def _row(store: Store, plan: Plan, step: Step, alive: list[Queued], over: bool) 
     counts = Counter(one.waits for one in mine)
     if over:
         return Row(step.name, step.units, step.units, 0)
-    if step.kind == "driver":
+    if step.kind in ("driver", "ray"):
         logs = [str(path) for job in step.jobs if (path := folder(store) / "logs" / f"{step.slug}-{job}.log").exists()]
         failed = int(bool(logs) and not mine)
         return Row(step.name, 1, 0, 1, counts[False], counts[True], failed, logs)

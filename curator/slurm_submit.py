@@ -6,6 +6,7 @@ element k of N does units k, k + N, … of a list of any length. A driver job is
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -16,17 +17,19 @@ from importlib.resources import files
 from pathlib import Path
 
 from .doctor import memory_share
+from .engines.local import LocalEngine
 from .engines.slurm import SlurmEngine
 from .errors import D4AError, UsageError
 from .outcome import Outcome
 from .plan import FlowPlan, Plan, make_plan
+from .poison import after_death
 from .progress import Reporter
-from .run import Deferred, Driver, begin
+from .run import Deferred, Driver, Engine, begin, ray_engine
 from .slurm_jobs import Step, Submission, check_free, folder, max_array_size, sbatch, scancel
 from .store import Store, committed, write_json
 from .units import decide_step, is_committed, layout_step, needs_card, pack_step, scan_step
 
-TEMPLATES = ("environment.sh", "element.sh", "cpu.sbatch", "gpu.sbatch", "driver.sbatch")
+TEMPLATES = ("environment.sh", "element.sh", "cpu.sbatch", "gpu.sbatch", "driver.sbatch", "ray.sbatch")
 ELEMENTS_A_NODE = 8  # an element is a fraction of a node's work, so that a lost node or the slowest element costs little
 
 
@@ -119,8 +122,9 @@ class Submitter:
         start = [f"--dependency=afterok:{':'.join(after)}", "--kill-on-invalid-dep=yes"] if after else []
         start += [f"--job-name=d4a-{step.slug}-{root.name}", f"--chdir={self.submission.cwd}"]
         script = str(scripts / f"{step.kind}.sbatch")
-        if step.kind == "driver":
-            return [[*start, f"--output={logs}/{step.slug}-%j.log", script, str(scripts), str(root), step.name]]
+        if step.kind in ("driver", "ray"):
+            wide = [f"--nodes={self.submission.nodes}"] if step.kind == "ray" else []
+            return [[*start, *wide, f"--output={logs}/{step.slug}-%j.log", script, str(scripts), str(root), step.name]]
         parts = chunks(step.elements, self.longest)
         step.firsts = [part.start for part in parts]
         at_once = -(-self.submission.nodes // len(parts))
@@ -156,6 +160,7 @@ class Wanted:
     """What to submit: the plan of a dataset folder, from a folder where its relative paths start.
 
     templates  a site's own, None: the shipped ones
+    ray        one job for all, in which Ray runs the units
     """
 
     planned: Callable[[], Plan]
@@ -163,8 +168,13 @@ class Wanted:
     cwd: Path
     nodes: int
     templates: Path | None = None
+    ray: bool = False
     fresh: bool = False
     accept_class: bool = False
+
+    def groups(self, plan: Plan, left: dict[str, int], scripts: dict[str, str]) -> list[list[Step]]:
+        """The graph of what is left."""
+        return [[Step("run", "ray", 1, 1)]] if self.ray else graph(plan, left, self.nodes, scripts)
 
 
 def begun(root: Path, nodes: int | None, templates: Path | None) -> Wanted:
@@ -188,6 +198,7 @@ def begun(root: Path, nodes: int | None, templates: Path | None) -> Wanted:
         cwd,
         nodes or (before.nodes if before is not None else 1),
         templates.absolute() if templates is not None else kept,
+        ray=before is not None and before.steps[0].kind == "ray",
     )
 
 
@@ -211,7 +222,7 @@ def submit(wanted: Wanted, reporter: Reporter) -> Submission:
         for name, text in texts.items():
             (scripts / name).write_text(text)
         write_json(scripts / "plan.json", plan.as_json())
-        submission = Submission(run_id, str(wanted.cwd), wanted.nodes, graph(plan, _left(store, plan, run_id), wanted.nodes, texts))
+        submission = Submission(run_id, str(wanted.cwd), wanted.nodes, wanted.groups(plan, _left(store, plan, run_id), texts))
         Submitter(store, submission, longest).submit()
     return submission
 
@@ -227,7 +238,7 @@ def rehearse(wanted: Wanted) -> tuple[Submission, dict[str, list[str]]]:
         missing = sum(not is_committed(store, plan, unit) for unit in units)
         left |= {scan_step(flow.name, 0): missing} if missing else {decide_step(flow.name, 0): 1}
     texts = scripts_of(wanted)
-    submission = Submission("", str(wanted.cwd), wanted.nodes, graph(plan, left, wanted.nodes, texts))
+    submission = Submission("", str(wanted.cwd), wanted.nodes, wanted.groups(plan, left, texts))
     submitter = Submitter(store, submission, longest)
     calls: dict[str, list[str]] = {}
     before: list[str] = []
@@ -265,8 +276,10 @@ def _left(store: Store, plan: Plan, run_id: str) -> dict[str, int]:
 # --------------------------------------------------------------------------------------------------- drive
 
 
-def drive(root: Path, name: str, reporter: Reporter) -> Outcome | None:
+def drive(root: Path, name: str, reporter: Reporter, ray_address: str | None = None) -> Outcome | None:
     """What a driver job does: go on from what is committed to the next lists, or to the published dataset.
+
+    ray_address  of the Ray that this job began on its nodes, which runs all units
 
     Raises D4AError where units of a step before it are missing.
     """
@@ -280,7 +293,9 @@ def drive(root: Path, name: str, reporter: Reporter) -> Outcome | None:
         store.finish_publication()
         store.check_published()
         plan = Plan.from_json((folder(store) / "plan.json").read_bytes())
-        engine = SlurmEngine(lambda unit: unit["kind"] in ("decide", "layout"), memory_share())
+        engine: Engine = SlurmEngine(lambda unit: unit["kind"] in ("decide", "layout"), memory_share())
+        if ray_address is not None:
+            engine = ray_engine(store, plan, LocalEngine(os.cpu_count() or 1, memory_share(), after_death), ray_address)
         outcome = None
         try:
             outcome = Driver(store, plan, engine, submission.run, reporter).run()
@@ -289,6 +304,8 @@ def drive(root: Path, name: str, reporter: Reporter) -> Outcome | None:
             missing = {what: units for what, units in deferred.steps.items() if what not in to_come}
             if missing:
                 raise _lacking(store, steps, missing) from None
+        finally:
+            engine.close()
         submission.drove(store, step).touch()
     return outcome
 

@@ -72,6 +72,8 @@ def _run_pipeline(asked: dict[str, Any]) -> dict[str, Any]:
 
     from .ray_stage import UnitStage, tasks
 
+    if asked["gpus"] and not _cards():
+        return {"failed": "its units want a card, and this Ray has none; --device cpu, or nodes with cards"}
     units = Path(asked["units"]).read_bytes().splitlines()
     stage = UnitStage(asked["module"], asked["function"], asked["gpus"])
     try:
@@ -79,6 +81,17 @@ def _run_pipeline(asked: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:  # whatever Ray raises: units without a result are the engine's matter
         return {"failed": f"{type(error).__name__}: {error}"}
     return {"failed": ""}
+
+
+def _cards() -> float:
+    """Of all nodes. A task that wants what no node has would wait for ever."""
+    import ray
+
+    ray.init()
+    try:
+        return float(ray.cluster_resources().get("GPU", 0))
+    finally:
+        ray.shutdown()
 
 
 if __name__ == "__main__":

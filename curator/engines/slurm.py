@@ -24,3 +24,6 @@ class SlurmEngine:
         for unit in units:
             if self._here(unit):
                 yield work(unit)
+
+    def close(self, kill: bool = False) -> None:
+        """Nothing runs beside this process."""
