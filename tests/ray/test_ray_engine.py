@@ -90,14 +90,17 @@ def test_a_worker_that_is_killed_costs_its_unit_only(tmp_path: Path, local: tupl
     assert published(tmp_path / "out") == published(reference)
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.usefixtures("no_ray_left")
-def test_a_driver_that_is_killed_takes_its_ray_along_and_the_next_run_goes_on(tmp_path: Path, local: tuple[Path, Path]) -> None:
+def test_a_driver_that_is_ended_takes_its_ray_along_and_the_next_run_goes_on(
+    tmp_path: Path, local: tuple[Path, Path], number: signal.Signals
+) -> None:
     recipe, reference = local
     run = curate(recipe, tmp_path / "out", "--engine", "ray")
     scanned = tmp_path / "out" / ".d4a" / "scan"
     wait_until(lambda: scanned.exists() and list(scanned.rglob("manifest.json")))
-    run.kill()
-    run.wait()
+    os.killpg(run.pid, number)
+    assert run.wait() == (-number if number == signal.SIGKILL else 130)
     wait_until(lambda: not processes("ray_session"))
     finish(curate(recipe, tmp_path / "out"))  # on another engine
     assert published(tmp_path / "out") == published(reference)
