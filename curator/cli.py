@@ -27,7 +27,7 @@ from .cli_options import (
     print_json,
 )
 from .cli_slurm import app as slurm
-from .errors import EXIT_INTERRUPTED
+from .errors import EXIT_INTERRUPTED, EXIT_MACHINE, visible
 
 app = typer.Typer(
     name="d4a",
@@ -153,6 +153,29 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
     check_recipe(loaded)
     stages = sum(len(flow.stages) for flow in loaded.flows().values())
     typer.echo(f"{recipe}: good; {', '.join(loaded.flows())}, {counted(stages, 'stage')}; `d4a plan` also looks at sources and models")
+
+
+@app.command()
+def models(recipe: RecipePath, overrides: Overrides = None, json: AsJson = False) -> None:
+    """Find every model that a recipe needs, fetch those that a download brings, and say where each lies.
+
+    On a cluster: on the login node, before the first run. HF_HUB_OFFLINE=1 only looks. Exit code 3: some can be had nowhere.
+    """
+    from dataclasses import asdict
+
+    from .needed import find_models
+    from .show_catalog import show_models
+
+    here, lacking = find_models(load_recipe(recipe, overrides, None))
+    if json:
+        missing = [{"stage": one.stage, "model": one.model, "why": one.error.what, "hint": one.error.hint} for one in lacking]
+        print_json({"models": [asdict(one) for one in here], "missing": missing})
+    else:
+        show_models(console(), here, len(lacking))
+    for one in lacking:
+        typer.echo(f"{typer.style('error', fg='red', bold=True)}: {visible(str(one))}", err=True)
+    if lacking:
+        raise typer.Exit(EXIT_MACHINE)
 
 
 @app.command()
@@ -355,7 +378,7 @@ def main() -> None:
     try:
         app(args=arguments, standalone_mode=True)
     except Exception as error:
-        from .errors import D4AError, RecipeError, visible
+        from .errors import D4AError, RecipeError
 
         if isinstance(error, OSError) and not debug:
             error = D4AError(f"{error.strerror or error}", str(error.filename or "standard output"), "--debug shows the traceback")

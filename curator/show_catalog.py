@@ -12,6 +12,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from .catalog import ShippedRecipe, StageDoc
     from .doctor import Report
+    from .needed import Needed
 
 _KINDS = {
     "measure": "a change scans anew",
@@ -70,6 +71,18 @@ def show_recipes(console: Console, recipes: list[ShippedRecipe]) -> None:
     for recipe in recipes:
         table.add_row(recipe.name, escape(recipe.title), escape(recipe.command))
     console.print(table)
+
+
+def show_models(console: Console, models: list[Needed], lacking: int) -> None:
+    """Stage, model, place, size, digest and licence of every model that is here."""
+    if models:
+        table = _table("", "stage", "model", "MB", "sha256", "licence", "lies at")
+        for one in models:
+            licence = escape(one.licence) or "[dim]not stated[/]"
+            table.add_row(one.stage, escape(one.model), f"{one.bytes / 1e6:,.1f}", one.sha256[:16], licence, escape(one.path))
+        console.print(table, width=10_000, crop=False, soft_wrap=True)  # paths are there to be copied: the terminal wraps them
+    elif not lacking:
+        console.print("no stage of this recipe needs a model")
 
 
 def show_doctor(console: Console, report: Report) -> None:

@@ -135,7 +135,8 @@ def _clip_config(clip: str) -> dict[str, Any] | None:
 def facts(found: Weights, machine: Machine, versions: dict[str, str]) -> Facts:
     """What a stage that embeds found out at plan time: its numeric class, and where the weights are."""
     numeric = {"weights": found.sha256, "precision": machine.precision, "device": device_kind(machine.device), **versions}
-    return Facts(numeric, {"path": str(found.path), "device": machine.device})
+    licence = weights.stated_licence(found.path if found.path.is_dir() else found.path.parent)
+    return Facts(numeric, {"path": str(found.path), "device": machine.device, "licence": licence})
 
 
 def device_kind(device: str) -> str:

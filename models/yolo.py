@@ -32,11 +32,13 @@ class Card:
     names     class names, by class number
     image_px  the side it wants, None when it says nothing
     batch     images a forward pass, None for any number
+    licence   empty when it says nothing
     """
 
     names: tuple[str, ...]
     image_px: int | None
     batch: int | None
+    licence: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def _onnx(path: str, device: str) -> tuple[Card, Any]:
     _check_task(notes.get("task", "detect"), path)
     batch, _, *sides = session.get_inputs()[0].shape
     size = sides[0] if isinstance(sides[0], int) else next(iter(sizes), None)
-    return Card(_in_order(names), size, batch if isinstance(batch, int) else None), session
+    return Card(_in_order(names), size, batch if isinstance(batch, int) else None, _licence(notes)), session
 
 
 def _onnx_forward(session: Any) -> Callable[[npt.NDArray[np.float32]], Any]:
@@ -177,7 +179,7 @@ def _torch(path: str, device: str) -> tuple[Card, Any]:
 
     torch.set_num_threads(1)
     try:
-        model, _ = load_checkpoint(path)  # type: ignore[no-untyped-call]
+        model, checkpoint = load_checkpoint(path)  # type: ignore[no-untyped-call]
         _check_task(str(model.task), path)
         model = model.fuse(verbose=False).eval().to(device)
     except MachineError:
@@ -186,7 +188,7 @@ def _torch(path: str, device: str) -> tuple[Card, Any]:
         hint = "only checkpoints of known classes are loaded; ULTRALYTICS_SAFE_LOAD=0 trusts a file of your own"
         raise MachineError(f"not a YOLO checkpoint: {_first_line(error)}", where=path, hint=hint) from error
     names = model.names if isinstance(model.names, dict) else dict(enumerate(model.names))
-    return Card(_in_order(names), None, None), model
+    return Card(_in_order(names), None, None, _licence(checkpoint)), model
 
 
 def _torch_forward(model: Any, device: str) -> Callable[[npt.NDArray[np.float32]], Any]:
@@ -207,6 +209,11 @@ def _check_task(task: str, path: str) -> None:
 
 def _in_order(names: dict[int, str]) -> tuple[str, ...]:
     return tuple(str(names[i]) for i in sorted(names))
+
+
+def _licence(notes: dict[str, Any]) -> str:
+    """`AGPL-3.0 License` of `AGPL-3.0 License (https://ultralytics.com/license)`."""
+    return str(notes.get("license") or "").partition(" (")[0]
 
 
 def _first_line(error: Exception) -> str:

