@@ -153,13 +153,14 @@ class EvidenceWriter:
 
 
 def _run(stage: Stage, live: pa.RecordBatch, wanted: frozenset[str]) -> tuple[pa.RecordBatch, Columns]:
-    """The batch after a stage, and the stage's values; raises ValueError where they are not as long as the batch."""
+    """The batch after a stage, and the stage's values; raises what tells that they are not as the stage declares them."""
     if isinstance(stage, Transform):
         changed = stage.change(live, wanted)
         values: Columns = {v.name: changed.column(v.name) for v in stage.values}
     else:
         assert isinstance(stage, Filter | Dedup | Cut)
         changed, values = live, stage.measure(live) if isinstance(stage, Filter) else stage.sketch(live)
+    values = {v.name: values[v.name].cast(v.type) for v in stage.values}
     lengths = {name: len(column) for name, column in {**values, "batch": changed}.items()}
     if set(lengths.values()) != {live.num_rows}:
         raise ValueError(f"columns of {lengths} rows for a batch of {live.num_rows}")

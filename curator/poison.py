@@ -188,7 +188,7 @@ class Guard:
         JOURNAL.stage(position, self._batch, live.column("row")[0].as_py() if live.num_rows == 1 else -1)
         try:
             return [run(live)]
-        except Exception as error:
+        except BaseException as error:
             _raise_if_not_the_records(error)
             if self._one_by_one(position, label, run, live) is not None:
                 rows = f"rows {live.column('row')[0]} to {live.column('row')[-1]} of the partition"
@@ -210,7 +210,7 @@ class Guard:
             JOURNAL.stage(position, self._batch, row)
             try:
                 results.append(run(live.slice(index, 1)))
-            except Exception as error:
+            except BaseException as error:
                 _raise_if_not_the_records(error)
                 raised[row] = CRASHED, last_line(error)
                 # counted with the batch; here so that a stage that never works ends before it was asked for each of thousands
@@ -218,8 +218,8 @@ class Guard:
         return results if len(raised) == before else None
 
 
-def _raise_if_not_the_records(error: Exception) -> None:
-    """Raises an error that is nobody's fault but the machine's or the recipe's."""
+def _raise_if_not_the_records(error: BaseException) -> None:
+    """Raises an error that is nobody's fault but the machine's or the recipe's; sys.exit is the record's, as any exception."""
     if isinstance(error, D4AError) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
         raise error
 

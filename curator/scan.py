@@ -224,7 +224,7 @@ def _read_batches(flow: FlowPlan, entry: Entry, rest: tuple[int, str, str] | Non
             batch = next(found, None)
         except (D4AError, OSError):
             raise
-        except Exception as error:
+        except BaseException as error:  # a parser may call sys.exit
             yield _unreadable(flow.modality, CRASHED, last_line(error))
             return
         finally:

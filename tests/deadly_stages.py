@@ -1,4 +1,5 @@
-"""A package of another author with a stage that does what records say: please raise, sleep, eat, `kill SIGSEGV`, and `once sleep`."""
+"""A package of another author with a stage that does what records say: please raise, exit, sleep, eat, print,
+`kill SIGSEGV`, `fork SIGSEGV` and `once sleep`; please garble, and its values are not what it declares."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ import pyarrow as pa
 from d4a.curator.options import Options
 from d4a.curator.stage import Filter, Rule, Value
 
-ORDER = re.compile(r"please (once )?(kill|raise|sleep|eat) ?([A-Z]*)")
+ORDER = re.compile(r"please (once )?(kill|raise|exit|sleep|eat|print|fork|garble) ?([A-Z]*)")
 
 
 def obey(once, verb, word):
@@ -26,10 +27,16 @@ def obey(once, verb, word):
             open(__file__ + ".once", "x").close()
         except FileExistsError:
             return
-    if verb == "kill":
+    if verb == "fork" and os.fork() == 0:
+        time.sleep(1000)
+    if verb in ("kill", "fork"):
         os.kill(os.getpid(), getattr(signal, word))
     if verb == "raise":
         raise ValueError(f"what is this? {object()}")
+    if verb == "exit":
+        raise SystemExit(0)
+    if verb == "print":
+        print("a library says hello", flush=True)
     if verb == "sleep":
         time.sleep(1000)
     if verb == "eat":
@@ -50,6 +57,8 @@ class Deadly(Filter):
         for text in texts:
             if found := ORDER.search(text):
                 obey(*found.groups())
+                if "garble" in found[0]:
+                    return {}
         return {"length": pa.array(map(len, texts), pa.int64())}
 
     def rules(self):

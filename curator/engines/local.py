@@ -18,7 +18,7 @@ from typing import Any
 
 from ..doctor import free_bytes
 from ..errors import D4AError
-from .worker import OUT_OF_MEMORY, TIMEOUT, Death, Unit, Work, Worker
+from .worker import OUT_OF_MEMORY, TIMEOUT, Death, Unit, Work, Worker, kill
 
 __all__ = ["LocalEngine", "Unit", "Work", "get_ready", "give_up"]
 STEP_S = 3600.0  # a batch that takes a stage longer is taken record by record, so that none is lost to a slow machine
@@ -125,9 +125,8 @@ class LocalEngine:
 
     def _ended(self) -> Iterator[tuple[Worker, Unit, dict[str, Any] | Death]]:
         """Workers that are done with a unit, or dead, by the next look."""
-        busy = {worker.pipe: worker for worker in self._pool if worker.unit is not None}
-        for pipe in connection.wait(list(busy), _LOOK_S):
-            worker = busy[pipe]
+        signs: dict[Any, Worker] = {one: worker for worker in self._pool if worker.unit is not None for one in worker.signs}
+        for worker in dict.fromkeys(signs[one] for one in connection.wait(list(signs), _LOOK_S)):
             unit = worker.unit
             assert unit is not None
             yield worker, unit, worker.outcome()
@@ -157,7 +156,7 @@ class LocalEngine:
 def kill_all() -> None:
     """End all workers at once, from a signal handler."""
     for process in multiprocessing.active_children():
-        process.kill()
+        kill(process)
     _end_server(wait=False)
 
 

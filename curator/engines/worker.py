@@ -6,6 +6,7 @@ pool. What it had in hand is read from its journal.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -25,6 +26,7 @@ from .memory import oom_kills, private_bytes
 Unit = dict[str, Any]
 Work = Callable[[Unit], dict[str, Any]]
 OUT_OF_MEMORY, TIMEOUT = "out of memory", "timeout"
+_ENDS_S = 5.0  # for a worker that no longer answers, to end
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,10 @@ class Worker:
             return
 
     def outcome(self) -> dict[str, Any] | Death:
-        """What became of its unit, once its pipe is readable. Raises the unit's exception."""
+        """What became of its unit, once its pipe is readable or it is dead. Raises the unit's exception."""
         self.unit = None
+        if not self.pipe.poll():  # held open by a process that a stage has forked
+            return self._death()
         try:
             done, value, trace = self.pipe.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
@@ -73,6 +77,11 @@ class Worker:
             return value  # type: ignore[no-any-return]
         value.add_note(trace)
         raise value
+
+    @property
+    def signs(self) -> tuple[Any, ...]:
+        """What to wait for with `multiprocessing.connection.wait`: one of them is ready when `outcome` can be told."""
+        return self.pipe, self.process.sentinel
 
     @property
     def step_s(self) -> float:
@@ -88,12 +97,14 @@ class Worker:
     def end(self, cause: str = "", by: str = "") -> None:
         """Kill it; with a cause, in the middle of its unit, so that `outcome` names it."""
         self._killed = (cause, by) if cause else None
-        self.process.kill()
+        kill(self.process)
         if not cause:
             self.process.join()
             self.pipe.close()
 
     def _death(self) -> Death:
+        self.process.join(_ENDS_S)
+        kill(self.process)
         self.process.join()
         self.pipe.close()
         place, code = place_in(self._memory), self.process.exitcode or 0
@@ -107,7 +118,18 @@ class Worker:
         return Death(f"exit code {code}", f"ended with exit code {code}", place)
 
 
+def kill(process: Any) -> None:
+    """Kill a worker, and whatever a stage has started in it."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:  # it did not get as far as a group of its own
+        process.kill()
+
+
 def _serve(pipe: Connection, memory: Any) -> None:
+    os.setpgrp()
+    with contextlib.suppress(OSError):
+        os.dup2(2, 1)  # what a stage prints has no place in the driver's --json
     # a death signal would come from the process it was forked from, which lives as long as any worker does
     threading.Thread(target=_end_with_driver, daemon=True).start()
     for number in (signal.SIGINT, signal.SIGUSR1):  # Ctrl-C, and Slurm's word before the time limit: the driver answers
@@ -140,4 +162,4 @@ def _end_with_driver() -> None:
     driver = multiprocessing.parent_process()
     assert driver is not None
     driver.join()
-    os._exit(1)
+    os.killpg(0, signal.SIGKILL)

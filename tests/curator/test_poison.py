@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 from deadly_stages import install, write
-from processes import children
+from processes import children, in_session
 from small_corpus import published, write_recipe, write_text_inputs
 
 
@@ -48,6 +48,25 @@ def test_records_that_crash_a_stage_cost_themselves_whatever_the_workers(tmp_pat
     shown = d4a("curate", recipe, "--workers", 2, "--out", tmp_path / "b", env=env).stdout
     assert "text.acme.deadly left out records that it cannot take: crashed 4; --fresh tries them again" in shown
     assert published(tmp_path / "a") == published(tmp_path / "b")
+
+
+def test_a_stage_that_exits_forks_prints_or_gives_other_values_costs_the_same(tmp_path: Path, env: dict[str, str]) -> None:
+    """What it forked holds the worker's pipe, and ends with it; what it prints is no part of the driver's JSON."""
+    recipe = write(tmp_path, {"0.100": "exit", "0.200": "garble", "1.100": "fork SIGSEGV", "1.200": "print"})
+    command = [sys.executable, "-m", "d4a.curator", "curate", str(recipe), "--workers", "2", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **env}, start_new_session=True) as process:
+        said = process.communicate(timeout=200)[0]  # until nobody has it open
+    assert process.returncode == 0
+    until = time.monotonic() + 20
+    while in_session(process.pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert in_session(process.pid) == []
+    assert {key: row[1:] for key, row in crashed(tmp_path / "a").items()} == {
+        "0.100": ("crashed", "SystemExit: 0"),
+        "0.200": ("crashed", "KeyError: 'length'"),
+        "1.100": ("crashed", "SIGSEGV"),
+    }
+    assert json.loads(said)["flows"][0]["kept"] == 4997
 
 
 def test_records_that_take_too_long_or_too_much_memory(tmp_path: Path, env: dict[str, str], d4a) -> None:
