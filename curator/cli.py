@@ -80,7 +80,7 @@ def curate(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Go on although Slurm jobs of this dataset cannot be asked after; they stop by themselves.")
     ] = False,
-    engine: Annotated[Literal["local", "ray"], typer.Option(help="What runs the units; ray needs NeMo Curator (d4a[nemo]).")] = "local",
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="What runs the units; ray needs NeMo Curator (extra nemo).")] = "local",
     ray_address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster; without, ray begins one here and ends it.")
     ] = None,
@@ -218,9 +218,8 @@ def verify(dataset: DatasetPath) -> None:
         raise D4AError(
             counted(len(problems), "problem"), str(dataset), "run the same `d4a curate` again, with --fresh where times were kept"
         )
-    typer.echo(
-        f"{dataset}: whole; {len(manifest.shards)} shards, {sum(s.samples for s in manifest.shards):,} samples, {manifest.dataset_id}"
-    )
+    shards, samples = counted(len(manifest.shards), "shard"), counted(sum(shard.samples for shard in manifest.shards), "sample")
+    typer.echo(f"{dataset}: whole; {shards}, {samples}, {manifest.dataset_id}")
 
 
 @app.command()

@@ -71,7 +71,9 @@ def explain(root: Path, key: str) -> list[dict[str, Any]]:
     rows = find(root, key)
     if not rows:
         raise D4AError(
-            f"no record {key!r} in the ledger", str(root), "keys are paths relative to the source, or the records' own ids; see ledger/"
+            f"no record {key!r} in the ledger",
+            str(root),
+            "a KEY is a record's own id, a file as the source lists it, FILE#NUMBER with numbers from 0, or the end of these; see ledger/",
         )
     for row in rows:
         twins = (

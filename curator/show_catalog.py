@@ -80,7 +80,8 @@ def show_models(console: Console, models: list[Needed], lacking: int) -> None:
         for one in models:
             licence = escape(one.licence) or "[dim]not stated[/]"
             table.add_row(one.stage, escape(one.model), f"{one.bytes / 1e6:,.1f}", one.sha256[:16], licence, escape(one.path))
-        console.print(table, width=10_000, crop=False, soft_wrap=True)  # paths are there to be copied: the terminal wraps them
+        console.width = 10_000  # paths are there to be copied: the terminal wraps them
+        console.print(table)
     elif not lacking:
         console.print("no stage of this recipe needs a model")
 

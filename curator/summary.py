@@ -136,7 +136,8 @@ def show_plan(console: Console, plan: Plan, held: dict[str, int], forecasts: dic
                 judged = _options({**options.of_kind("judge"), **options.of_kind("search")})
                 judging = judged if planned.mode == "judge" else "nothing: annotates only"
                 name = _stepped(planned.label, planned.step)
-                table.add_row(str(index + 1), name, _options({**options.of_kind("measure"), **options.of_kind("file")}), judging)
+                measured = _options({**options.of_kind("measure"), **options.of_kind("file")})
+                table.add_row(str(index + 1), Text(name), Text(measured), Text(judging))  # [en] is no markup
         console.print(table)
         size = sum(part.size for part in flow.partitions)
         files = len({(entry.root, entry.path) for part in flow.partitions for entry in part.entries})
@@ -278,7 +279,10 @@ def _shared(blocks: list[Match], left: int, before: int, right: int) -> str:
     left, right  words of the text, at most COMPARED_WORDS, and of the whole twin
     before       words of the twin that were passed over
     """
-    told = f"  {sum(block.size for block in blocks):,} of {left:,} and {right:,} words are the same"
+    same = sum(block.size for block in blocks)
+    told = (
+        f"  {same:,} of {left:,} and {right:,} words are the same" if same < left or same < right else f"  all {same:,} words are the same"
+    )
     runs = [block for block in blocks if block.size >= RUN_WORDS]
     if runs and right > 1.2 * left:
         told += f", words {before + runs[0].b + 1:,} to {before + runs[-1].b + runs[-1].size:,} of the twin"

@@ -97,7 +97,7 @@ def _intro(dataset: Dataset) -> str:
 
 def _amount(shards: Sequence[Shard]) -> str:
     samples, size = sum(shard.samples for shard in shards), sum(shard.bytes for shard in shards)
-    return f"{samples:,} samples, {len(shards):,} shards, {_bytes(size)}"
+    return f"{samples:,} samples, {len(shards):,} shard{'' if len(shards) == 1 else 's'}, {_bytes(size)}"
 
 
 def _bytes(count: int) -> str:

@@ -43,6 +43,10 @@ def test_the_plan_prints_the_curve_of_every_search_by_bands(tmp_path: Path, d4a)
     assert told.count("similarity 0.5") == len(CURVES)  # the exact one proposes nothing
 
 
+def test_the_plan_prints_options_as_a_recipe_has_them(tmp_path: Path, d4a) -> None:
+    assert "keep [en, zh], min_score 0.65" in printed(d4a("plan", recipe(tmp_path, "use: text.language, keep: [en, zh]")).stdout)
+
+
 def test_the_estimate_rests_on_what_was_scanned(tmp_path: Path, d4a) -> None:
     path = recipe(tmp_path, "use: text.dedup.fuzzy, scheme: minhash, hashes: 1000, bits: 64")
     size = sum(file.stat().st_size for file in (tmp_path / "in").iterdir())

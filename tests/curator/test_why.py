@@ -44,5 +44,6 @@ def test_a_part_is_found_in_a_text_that_is_longer_than_what_is_compared() -> Non
 def test_texts_of_about_one_length_are_compared_from_their_beginning() -> None:
     book = [f"word{k}" for k in range(100)]
     assert "99 of 100 and 100 words are the same\n" in told(["new", *book[1:]], book)
+    assert "all 100 words are the same\n" in told(book, book)
     long = [f"word{k}" for k in range(6000)]
     assert "5,000 of 5,000 and 6,000 words are the same (of the first 5,000 compared)" in told(long, [*long[:5900], *book])
