@@ -93,19 +93,20 @@ class Stored:
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
-        self._pieces: list[tuple[Bytes, Ints, Ints, npt.NDArray[np.int64]]] = []
+        # files are mapped while they are looked at, one after the other: mapped pages count as memory of the process
+        self._pieces: list[tuple[Path, Ints, Ints, npt.NDArray[np.int64]]] = []
 
     def add(self, path: Path, starts: Ints, places: Ints) -> bool:
         """Records of a file that begin at `starts` become rows `places`; False where the file cannot hold them."""
         width = len(self._schema)
         if path.stat().st_size < starts.max() + _WORD * width:
             return False
-        data = np.asarray(np.memmap(path, np.uint8, "r"))
+        data = _mapped(path)
         lengths = data[: len(data) // _WORD * _WORD].view(np.int64)[_heads(starts, width)]
         filled = np.maximum(lengths, 0)
         if filled.max() > len(data) or (starts + _WORD * width + filled.sum(1)).max() > len(data):
             return False
-        self._pieces.append((data, starts, places, lengths))
+        self._pieces.append((path, starts, places, lengths))
         return True
 
     def columns(self, names: list[str]) -> pa.RecordBatch:
@@ -121,12 +122,16 @@ class Stored:
         offsets = np.zeros(len(lengths) + 1, np.int64)
         np.cumsum(np.maximum(lengths, 0), out=offsets[1:])
         out = np.empty(int(offsets[-1]), np.uint8)
-        for data, starts, places, found in self._pieces:
+        for path, starts, places, found in self._pieces:
             filled = np.maximum(found, 0)
-            _move(read_only(data), _inside(starts, filled)[number], np.ascontiguousarray(filled[:, number]), out, offsets[places])
+            _move(read_only(_mapped(path)), _inside(starts, filled)[number], np.ascontiguousarray(filled[:, number]), out, offsets[places])
         valid = lengths >= 0
         bits = None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
         return pa.Array.from_buffers(kind, len(lengths), [bits, pa.py_buffer(offsets), pa.py_buffer(out)])
+
+
+def _mapped(path: Path) -> Bytes:
+    return np.asarray(np.memmap(path, np.uint8, "r"))
 
 
 def _heads(starts: Ints, width: int) -> npt.NDArray[np.int64]:

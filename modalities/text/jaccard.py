@@ -54,7 +54,10 @@ def _long_runs(a: Ints, b: Ints, documents: int) -> list[tuple[int, int]]:
 def _by_bitmaps(sets: ShingleSets, a: Ints, b: Ints, out: Floats) -> bool:
     """Whether it was done so, being less work than to merge."""
     sizes = np.diff(sets.offsets)
-    used, places = np.unique(np.concatenate([a, b]), return_inverse=True)
+    place = np.zeros(len(sizes), np.int64)
+    place[a] = place[b] = 1
+    used = np.flatnonzero(place)
+    place[used] = np.arange(len(used))
     steps, held = int(sizes[a].sum() + sizes[b].sum()), int(sizes[used].sum())
     if steps < 2 * _NUMBERING * held or held > _SHINGLES:
         return False
@@ -65,7 +68,7 @@ def _by_bitmaps(sets: ShingleSets, a: Ints, b: Ints, out: Floats) -> bool:
         return False
     bitmaps = np.zeros((len(used), words), np.uint64)
     _mark(numbers, sizes[used], bitmaps)
-    _common_bits(bitmaps, sizes[used], places[: len(a)], places[len(a) :], out)
+    _common_bits(bitmaps, sizes[used], place[a], place[b], out)
     return True
 
 
