@@ -7,5 +7,5 @@ export DEBIAN_FRONTEND=noninteractive
 # nothing of it may start: the tests start daemons of their own
 policy=/usr/sbin/policy-rc.d
 if [[ ! -e $policy ]]; then printf '#!/bin/sh\nexit 101\n' >$policy; chmod +x $policy; trap 'rm -f $policy' EXIT; fi
-apt-get update -qq
-apt-get install -qq -y --no-install-recommends slurm-wlm munge iproute2 >/dev/null
+{ apt-get update -qq && apt-get install -qq -y --no-install-recommends slurm-wlm munge iproute2 >/dev/null; } ||
+  echo "slurm-wlm could not be installed: the tests that need it are skipped" >&2
