@@ -65,7 +65,7 @@ def curate(
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core.")] = 0,
     memory: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="For pair searches and laying out, 2GB for instance; default: a quarter of what is free."),
+        typer.Option(metavar="SIZE", help="For pair searches and layouts, 2GB say; default: a quarter of what is free."),
     ] = None,
     worker_memory: Annotated[
         str | None,
@@ -141,9 +141,7 @@ def plan(recipe: RecipePath, out: Out = None, overrides: Overrides = None, devic
     found = {flow.name: list(forecasts(Store(root), flow, limit)) for flow in made.flows}
     show_plan(console(), made, held, found, {flow.name: list(ways(Store(root), flow, limit)) for flow in made.flows})
     if any(isinstance(planned.make(), Dedup) for flow in made.flows for one in flow.rounds for planned in one.stages):
-        typer.echo(
-            f"pair searches and laying out may use {memory_share() / 2**30:.1f} GiB, a quarter of what is free (--memory), and the disk of {root}"
-        )
+        typer.echo(f"pair searches may use {memory_share() / 2**30:.1f} GiB, a quarter of what is free (--memory), and the disk of {root}")
 
 
 @app.command()
