@@ -239,13 +239,13 @@ def _check_readable(flow: FlowPlan, rows: list[dict[str, Any]], allowed: float) 
 
 
 def _silent_rules(flow: FlowPlan, round_index: int, stages: list[dict[str, Any]]) -> Iterator[str]:
-    """Rules that dropped nothing: often a sign that a threshold is not what it was meant to be."""
-    fired = {row["label"]: row["reasons"] for row in stages}
+    """Rules that dropped nothing of what reached them: often a sign that a threshold is not what it was meant to be."""
+    fired = {row["label"]: row["reasons"] for row in stages if row["in"]}
     for planned in flow.rounds[round_index].stages:
         stage = planned.make()
-        if planned.mode == "judge" and isinstance(stage, Judging):
+        if planned.mode == "judge" and isinstance(stage, Judging) and planned.label in fired:
             reasons = {rule.reason for rule in stage.rules() if getattr(stage.options, rule.option) is not None}
-            yield from (f"{planned.label}: {reason}" for reason in sorted(reasons - set(fired.get(planned.label, {}))))
+            yield from (f"{planned.label}: {reason}" for reason in sorted(reasons - set(fired[planned.label])))
 
 
 # ------------------------------------------------------------------------------------------------- curate

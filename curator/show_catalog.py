@@ -47,7 +47,8 @@ def show_stage(console: Console, stage: StageDoc) -> None:
     if stage.options:
         console.print("[bold]options[/]")
     for option in stage.options:
-        default = f" = {escape(option.default)}" if option.default else ", required"
+        inner = "." in option.name  # of a mapping that may not be there
+        default = f" = {escape(option.default)}" if option.default else "" if inner else ", required"
         _entry(console, f"{option.name}{default}", f"{option.type}; {_KINDS[option.kind]}", option.description)
     if stage.values:
         console.print("[bold]measured values[/]")

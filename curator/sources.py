@@ -66,7 +66,7 @@ def list_sources(flow: Flow, modality: Modality, exclude: Path) -> Listing:
         skipped: Counter[str] = Counter()
         found = {(e.root, e.path): e for e in _files(source, index, modality, skipped, exclude)}
         if not found:
-            hint = "check the path; relative paths start at the current directory"
+            hint = f"relative paths start at the current directory; another path: --set {modality.name}.sources.{index}.path=PATH"
             if skipped:
                 hint = f"there are {sum(skipped.values()):,} files whose suffix {modality.name} does not know; `format:` says what they are"
             raise D4AError("nothing found", source.path, hint)

@@ -44,7 +44,7 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
         )
     shards = [shard for flow in outcome.flows for shard in flow.shards]
     reused = [f"{flow.name} scan reused" for flow in outcome.flows if not flow.scanned]
-    new = [f"{flow.name}: {flow.scanned:,} records scanned" for flow in outcome.flows if flow.scanned]
+    new = [f"{flow.name}: {counted(flow.scanned, 'record')} scanned" for flow in outcome.flows if flow.scanned]
     console.print(f"{outcome.seconds:.1f} s; " + "; ".join([*new, *reused]) + ("" if outcome.published else "; nothing changed"))
     console.print(
         Text.assemble(("dataset ", "dim"), f"{outcome.dataset_id[:16]}  {counted(len(shards), 'shard')} in {_short(outcome.root)}")

@@ -45,6 +45,11 @@ def folder(tmp_path: Path) -> Path:
 # ---------------------------------------------------------------------------------------------- sources
 
 
+def test_a_source_that_is_nowhere_is_named_with_the_setting_that_changes_it(tmp_path: Path, folder: Path, d4a) -> None:
+    assert "--set text.sources.0.path=PATH" in d4a("plan", "web-text", code=1).stderr
+    assert "2 files" in d4a("plan", "web-text", "--set", f"text.sources.0.path={folder}").stdout
+
+
 def test_two_links_upwards_do_not_run_for_ever(tmp_path: Path, folder: Path, d4a) -> None:
     for name in ("one", "two"):
         (folder / "sub" / name).symlink_to("..")

@@ -34,3 +34,14 @@ def test_totals_are_told_whether_a_stage_judges_or_not(tmp_path: Path, d4a, mode
     assert "email 9, email records 3" in said and "card" not in said
     page = (tmp_path / "out" / "report.html").read_text()
     assert "text.pii: email 9" in page and "text.pii: email records 3" in page
+
+
+def test_rules_are_idle_only_where_a_record_reached_them(tmp_path: Path, d4a) -> None:
+    source, recipe = tmp_path / "in.jsonl", tmp_path / "recipe.yaml"
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    stages = "{use: text.clean, min_chars: MIN}, {use: text.pii, max_found: 100}"
+    for least, idle in ((1, ["text.clean: too_short", "text.pii: too_much_pii"]), (1000, [])):
+        recipe.write_text(
+            f"name: r\ntext: {{sources: [{{path: {source}}}], stages: [{stages.replace('MIN', str(least))}]}}\noutput: {{path: out}}\n"
+        )
+        assert json.loads(d4a("curate", recipe, "--json").stdout)["flows"][0]["silent_rules"] == idle
