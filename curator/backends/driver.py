@@ -17,7 +17,7 @@ def cards() -> tuple[int, str]:
     try:
         driver = ctypes.CDLL(NAME)
     except OSError as error:
-        return 0, f"no CUDA driver here ({NAME})" if "No such file" in str(error) else str(error)
+        return 0, f"{NAME} is not here: no CUDA driver" if "No such file" in str(error) else str(error)
     count = ctypes.c_int(0)
     status = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
     if status not in (0, _NO_DEVICE):
