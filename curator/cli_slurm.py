@@ -31,7 +31,7 @@ def submit(
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where the nodes compute neural stages; `cuda` needs no card here.")
     ] = "auto",
     templates: Templates = None,
-    ray: Annotated[bool, typer.Option("--ray", help="One job of N nodes, in which Ray runs the units (d4a[nemo]).")] = False,
+    ray: Annotated[bool, typer.Option("--ray", help="One job of N nodes, in which Ray runs the units (extra nemo).")] = False,
     fresh: Fresh = False,
     accept_class: AcceptClass = False,
     dry_run: DryRun = False,
