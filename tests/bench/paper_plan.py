@@ -9,13 +9,13 @@ KB, MB, GB, TB, MIB = 1e3, 1e6, 1e9, 1e12, 2**20
 CORES = 4 * 64  # four nodes
 
 # README, "Measured"
-TEXT_SCAN = 1 / (1 / (48 * MB) + 1 / (371 * MB))  # text.clean and four rules from .zst; sketches of text.dedup.fuzzy [bytes/s/core]
-DECIDE_S, DECIDE_B, DECIDE_TEMPORARY_B = 11.0e-6, 211, 260  # a record: (3.1 - 1.2 GB) / 9 million; 2.6 GB / 10 million
-WHOLE = 34 * MB  # `d4a curate` with text.dedup.fuzzy alone, JSONL in, shards out [bytes/s/core]
+TEXT_SCAN = 1 / (1 / (50 * MB) + 1 / (371 * MB))  # text.clean and four rules from .zst; sketches of text.dedup.fuzzy [bytes/s/core]
+DECIDE_S, DECIDE_B, DECIDE_TEMPORARY_B = 8.3e-6, 233, 260  # a record: (3.4 - 1.3 GB) / 9 million; 2.6 GB / 10 million
+WHOLE = 74 * MB  # `d4a curate` with text.dedup.fuzzy alone, JSONL in, shards out [bytes/s/core]
 IMAGE_SCAN = 744  # decode and hashes [images/s/core]
 IMAGE_EMBED_S = 0.039  # EfficientNet-Lite0 [core s]; no card was measured
 # measured once for this page: on 20 MB of manuals, on 50,000 small files, and by bench_scale.py from 0.2 to 0.8 million records
-LAYOUT_S, LAYOUT_B, LAYOUT_TEMPORARY_B = 7.5e-6, 230, 340  # a record
+LAYOUT_S, LAYOUT_B, LAYOUT_TEMPORARY_B = 6.7e-6, 145, 340  # a record: (2.4 - 1.1 GB) / 9 million
 EVIDENCE_B = 990  # a record: values and a signature, compressed
 LIST_S, LIST_B, LIST_JSON_B = 25e-6, 1_700, 296  # a file: CPU, memory and plan.json
 UNIT_FILES = 5  # evidence, text, manifest, two folders
@@ -42,7 +42,7 @@ def text(size: float = 10 * TB, record: float = 4 * KB, partition: float = 512 *
     row("read at that speed", f"{TEXT_SCAN * CORES / 3 / GB:.1f} GB/s", f"{CORES} cores, .zst of a third")
     row("evidence", f"{records * EVIDENCE_B / TB:.1f} TB", f"{EVIDENCE_B} B a record, mostly signatures")
     row("stored text", f"{size / TB:.0f} TB", "as it is, one text behind the other")
-    row("**decide**", f"**{records * DECIDE_S / 3600:.1f} h in one process**", f"{DECIDE_S * 1e6:.0f} us a record")
+    row("**decide**", f"**{records * DECIDE_S / 3600:.1f} h in one process**", f"{DECIDE_S * 1e6:.1f} us a record")
     row("its memory, its temporary files", f"{records * DECIDE_B / GB:,.0f} GB, {records * DECIDE_TEMPORARY_B / GB:,.0f} GB",
         f"{DECIDE_B} and {DECIDE_TEMPORARY_B} B a record, beside --memory")  # fmt: skip
     row("**laying out**", f"**{records * LAYOUT_S / 3600:.1f} h in one process**", f"{LAYOUT_S * 1e6:.1f} us a record of 60 words")
