@@ -16,8 +16,9 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import orjson
+import pyarrow as pa
 
-from .decide import decide_key
+from .decide import decide_key, read_verdicts
 from .doctor import memory_share
 from .engines.local import STEP_S, LocalEngine, Unit, Work
 from .engines.ray import RayEngine
@@ -184,8 +185,16 @@ class Driver:
         outcome.records, outcome.kept = result["records"], result["kept"]
         outcome.stages += self._timed(flow, round_index, result["stages"])
         if round_index == 0:
-            _check_readable(flow, result["stages"], self.plan.recipe.max_bad_fraction)
+            _check_readable(flow, result["stages"], self.plan.recipe.max_bad_fraction, lambda: self._first_unreadable(flow, key))
         outcome.silent_rules += list(_silent_rules(flow, round_index, result["stages"]))
+
+    def _first_unreadable(self, flow: FlowPlan, key: str) -> str:
+        """Where the first record lies that could not be read, or crashed a stage."""
+        verdicts = read_verdicts(self.store, flow, key)
+        crashed, passed = ([verdicts.code(word) for word in words] for words in (REASONS, flow.modality.irrelevant))
+        unread = (verdicts.stage == verdicts.code("read")) & ~np.isin(verdicts.reason, passed)
+        where = np.flatnonzero(~verdicts.kept & (unread | np.isin(verdicts.reason, crashed)))
+        return str(Evidence(self.store, flow, self.plan.limit).sources.take(pa.array(where[:1]))[0])
 
     def _timed(self, flow: FlowPlan, round_index: int, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Summary rows with the CPU seconds each stage took in the scan."""
@@ -223,7 +232,7 @@ class Driver:
                 pass
 
 
-def _check_readable(flow: FlowPlan, rows: list[dict[str, Any]], allowed: float) -> None:
+def _check_readable(flow: FlowPlan, rows: list[dict[str, Any]], allowed: float, first: Callable[[], str]) -> None:
     read, *others = rows
     counted = Counter({reason: count for reason, count in read["reasons"].items() if reason not in flow.modality.irrelevant})
     relevant = read["kept"] + counted.total()
@@ -234,7 +243,8 @@ def _check_readable(flow: FlowPlan, rows: list[dict[str, Any]], allowed: float) 
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(counted.items(), key=lambda r: -r[1])[:4])
         raise D4AError(
             f"{flow.name}: {bad} of {relevant} records cannot be read ({reasons}); the recipe allows {allowed:.0%}",
-            hint="see the sources' path and format" + (", and text_field" if flow.name == "text" else "") + "; or raise max_bad_fraction",
+            first(),
+            "see the sources' path and format" + (", and text_field" if flow.name == "text" else "") + "; or raise max_bad_fraction",
         )
 
 

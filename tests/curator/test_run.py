@@ -268,4 +268,4 @@ def test_more_unreadable_records_than_the_recipe_allows(tmp_path: Path, d4a) -> 
     (tmp_path / "in").mkdir()
     (tmp_path / "in/x.jsonl").write_text("not json\n" * 9 + '{"text": "good"}\n')
     done = d4a("curate", write_recipe(tmp_path / "r.yaml", tmp_path / "in", tmp_path / "a"), code=1)
-    assert "9 of 10 records cannot be read (broken_json 9); the recipe allows 50%" in done.stderr
+    assert "x.jsonl#0: text: 9 of 10 records cannot be read (broken_json 9); the recipe allows 50%" in done.stderr
