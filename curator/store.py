@@ -97,7 +97,7 @@ def write_error(error: OSError, path: Path) -> D4AError:
         return D4AError("the disk is full", str(path), "free some space and run the same command again: it goes on where it stopped")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return D4AError(f"cannot write: {error.strerror}", str(path), "choose another place with --out")
-    return D4AError(f"cannot write: {error.strerror or error}", str(path))
+    return D4AError(f"cannot write: {error.strerror or error}", str(error.filename2 or path))  # of a rename, what is in its way
 
 
 def write_json(path: Path, value: Any) -> None:

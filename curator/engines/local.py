@@ -140,7 +140,7 @@ class LocalEngine:
         if worker.step_s > self._step_s:
             worker.end(TIMEOUT, f"killed after {self._step_s:g} s in one step")
         elif worker.private_bytes > self._worker_bytes:
-            worker.end(OUT_OF_MEMORY, f"killed for holding more than {self._worker_bytes / 2**30:.1f} GiB")
+            worker.end(OUT_OF_MEMORY, f"killed for holding more than {self._worker_bytes / 1e6:,.0f} MB (--worker-memory)")
 
     def _end(self, workers: list[Worker]) -> None:
         for worker in list(workers):

@@ -125,6 +125,19 @@ def test_an_output_path_that_no_file_system_takes(tmp_path: Path, folder: Path, 
     assert "cannot write: File name too long" in refused.stderr
 
 
+def test_a_folder_in_the_way_of_a_file_is_named(tmp_path: Path, folder: Path, d4a) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", folder, tmp_path / "a")
+    d4a("curate", recipe)
+    blocked = tmp_path / "a/text/train/000000.tar"
+    blocked.unlink()
+    blocked.mkdir()
+    assert f"{blocked}: cannot write: Is a directory" in d4a("curate", recipe, code=1).stderr
+    assert not (tmp_path / "a/dataset.json").exists()
+    blocked.rmdir()
+    d4a("curate", recipe)
+    d4a("verify", tmp_path / "a")
+
+
 # -------------------------------------------------------------------------------------------------- ids
 
 

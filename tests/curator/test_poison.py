@@ -83,6 +83,12 @@ def test_records_that_take_too_long_or_too_much_memory(tmp_path: Path, env: dict
     assert again["flows"][0]["scanned"] == 0 and not again["published"]
 
 
+def test_a_limit_that_ends_the_run_is_named_as_it_was_given(tmp_path: Path, env: dict[str, str], d4a) -> None:
+    limits = ("--workers", 1, "--worker-memory", "700MB", "--set", "max_bad_records=0")
+    done = d4a("curate", write(tmp_path, {"0.100": "eat"}), *limits, env=env, code=1)
+    assert "the last: killed for holding more than 700 MB (--worker-memory); raise max_bad_records" in done.stderr
+
+
 def test_a_worker_killed_once_costs_nothing(tmp_path: Path, env: dict[str, str], d4a) -> None:
     recipe = write(tmp_path, {"0.2300": "once kill SIGKILL"})
     done = d4a("curate", recipe, "--workers", 2, "--json", env=env)
