@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from ..errors import D4AError, UsageError
 from ..modality import Modality
 from ..shards.manifest import Dataset, read
 from ..stage import Entered, Ints, Workspace
+from ..store import file_digest
 
 ID_DIGITS = 16  # of a dataset_id in the name of a twin
 CHUNK_ROWS = 4096  # sketches read at a time: an embedding has kilobytes
@@ -107,8 +108,13 @@ class Earlier:
         return pa.array(found, self._kind.columns.field(0).type)
 
     def _files(self, table: str) -> list[Path]:
-        """The files of one of the published tables, in order."""
-        return [self._root / name for name in sorted(self._dataset.files) if name.startswith(f"{table}/{self._flow}-")]
+        """The files of one of the published tables, in order. Raises D4AError where one is not as it was published."""
+        names = [name for name in sorted(self._dataset.files) if name.startswith(f"{table}/{self._flow}-")]
+        with self._reading():
+            for name in names:
+                if not _has(self._root / name, self._dataset.files[name].sha256):
+                    raise ValueError(f"{name} is not as it was published")
+        return [self._root / name for name in names]
 
     @cached_property
     def _ledger(self) -> pa.Table:
@@ -123,6 +129,12 @@ class Earlier:
         tables = [pq.read_table((self._root / shard).with_suffix(".parquet"), columns=["sample_key", name]) for shard in shards]
         values = {key: value for t in tables for key, value in zip(t.column(0).to_pylist(), t.column(1).to_pylist(), strict=True)}
         return [values[key] for key in self._ledger.column("sample_key").to_pylist()]
+
+
+@cache
+def _has(path: Path, sha256: str) -> bool:
+    """Whether a file has a digest. Read once a process: Parquet has no checksums, and wrong sketches drop or keep the wrong records."""
+    return file_digest(path) == sha256
 
 
 def _read(file: Any, offset: int, size: int) -> bytes:

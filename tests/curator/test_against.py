@@ -101,6 +101,15 @@ def test_an_earlier_dataset_that_lacks_a_part_is_one_line(tmp_path: Path, d4a: A
     assert not (tmp_path / "new" / "dataset.json").exists()
 
 
+def test_a_changed_byte_in_the_sketches_of_an_earlier_dataset_is_seen(tmp_path: Path, d4a: Any) -> None:
+    curate(tmp_path, d4a, "old", OLD, FUZZY)
+    (path,) = (tmp_path / "old/sketches").glob("*.parquet")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+    said = curate(tmp_path, d4a, "new", NEW, FUZZY, f', against: ["{tmp_path}/old"]', code=1)
+    assert f"sketches/{path.name} is not as it was published" in said and "d4a verify" in said
+
+
 def test_another_earlier_dataset_is_searched_anew(tmp_path: Path, d4a: Any) -> None:
     against = f', against: ["{tmp_path}/old"]'
     curate(tmp_path, d4a, "old", OLD[:1], EXACT)
