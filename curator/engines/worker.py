@@ -139,11 +139,11 @@ def _serve(pipe: Connection, memory: Any) -> None:
     while True:
         try:
             work, unit = pipe.recv()
-        except EOFError:
+            answer = _answer(work, unit)
+            JOURNAL.rest()
+            pipe.send_bytes(answer)
+        except (EOFError, OSError):  # the driver is gone
             return
-        answer = _answer(work, unit)
-        JOURNAL.rest()
-        pipe.send_bytes(answer)
 
 
 def _answer(work: Work, unit: Unit) -> bytes:
