@@ -29,6 +29,10 @@ class UnitStage(ProcessingStage[FileGroupTask, FileGroupTask]):  # type: ignore[
         self.module, self.function = module, function
         self.resources = Resources(cpus=1.0, gpus=gpus)
 
+    def ray_stage_spec(self) -> dict[str, Any]:
+        """One more try of a task whose process died: by itself Ray tries for ever, and the record would kill each of them."""
+        return {"ray_remote_args": {"max_retries": 1}}
+
     def process(self, task: FileGroupTask) -> FileGroupTask:
         """Write one result a unit: {"result": …}, or {"error": [class, what, where, hint]} for what a user can mend."""
         from importlib import import_module

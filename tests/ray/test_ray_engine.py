@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from deadly_stages import install, write
 from small_corpus import published, write_recipe, write_text_inputs
 
 pytest.importorskip("nemo_curator", reason="NeMo Curator is not installed here: make test-ray")
@@ -104,6 +105,16 @@ def test_a_driver_that_is_ended_takes_its_ray_along_and_the_next_run_goes_on(
     wait_until(lambda: not processes("ray_session"))
     finish(curate(recipe, tmp_path / "out"))  # on another engine
     assert published(tmp_path / "out") == published(reference)
+
+
+@pytest.mark.usefixtures("no_ray_left")
+def test_a_record_that_crashes_a_stage_costs_itself_as_it_does_locally(tmp_path: Path) -> None:
+    """Ray tries a task again that its process died of, and gives up; engine `local` then finds the record."""
+    recipe = write(tmp_path, {"0.17": "kill SIGSEGV", "1.2499": "raise"})
+    environment = install(tmp_path / "site")
+    finish(curate(recipe, tmp_path / "b", **environment))
+    finish(curate(recipe, tmp_path / "c", "--engine", "ray", **environment))
+    assert published(tmp_path / "b") == published(tmp_path / "c")
 
 
 def test_a_cluster_that_is_named_is_joined_and_stays(tmp_path: Path, local: tuple[Path, Path]) -> None:
