@@ -6,20 +6,26 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from .cli_options import (
     AcceptClass,
     AsJson,
+    BatchTime,
     DatasetPath,
     Device,
+    EngineName,
     Fresh,
     Limit,
+    Memory,
     Out,
     Overrides,
+    RayAddress,
     RecipePath,
+    TakeOver,
+    WorkerMemory,
     console,
     load_recipe,
     machine_for,
@@ -63,28 +69,16 @@ def curate(
     out: Out = None,
     overrides: Overrides = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core.")] = 0,
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="For pair searches and layouts, 2GB say; default: a quarter of what is free."),
-    ] = None,
-    worker_memory: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="A worker that holds more is ended, its unit run again; default: 90 % of the free."),
-    ] = None,
-    batch_time: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="Longest time of a stage for a batch, and then for each of its records alone.")
-    ] = 3600,
+    memory: Memory = None,
+    worker_memory: WorkerMemory = None,
+    batch_time: BatchTime = 3600,
     device: Device = "auto",
     limit: Limit = None,
     fresh: Fresh = False,
     accept_class: AcceptClass = False,
-    take_over: Annotated[
-        bool, typer.Option("--take-over", help="Go on although Slurm jobs of this dataset cannot be asked after; they stop by themselves.")
-    ] = False,
-    engine: Annotated[Literal["local", "ray"], typer.Option(help="What runs the units; ray needs NeMo Curator (extra nemo).")] = "local",
-    ray_address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster; without, ray begins one here and ends it.")
-    ] = None,
+    take_over: TakeOver = False,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
     json: AsJson = False,
 ) -> None:
     """Run a recipe: scan, decide, pack, publish. Run it again to go on after a crash or with other thresholds."""

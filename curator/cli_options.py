@@ -17,6 +17,22 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where neur
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take only the first N records of every flow.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget the state of earlier runs.")]
+Memory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="For pair searches and layouts, 2GB say; default: a quarter of what is free.")
+]
+WorkerMemory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="A worker that holds more is ended, its unit run again; default: 90 % of the free.")
+]
+BatchTime = Annotated[
+    float, typer.Option(min=0.1, metavar="SECONDS", help="Longest time of a stage for a batch, and then for each of its records alone.")
+]
+TakeOver = Annotated[
+    bool, typer.Option("--take-over", help="Go on although Slurm jobs of this dataset cannot be asked after; they stop by themselves.")
+]
+EngineName = Annotated[Literal["local", "ray"], typer.Option(help="What runs the units; ray needs NeMo Curator (extra nemo).")]
+RayAddress = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster; without, ray begins one here and ends it.")
+]
 AcceptClass = Annotated[bool, typer.Option("--accept-class", help="Measure anew where the numeric class of a model changed.")]
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,6 +136,13 @@ def read_verdicts(store: Store, flow: FlowPlan, key: str) -> Verdicts:
     manifest = committed(folder)
     assert manifest is not None, key
     return Verdicts.of_table(pq.read_table(checked(data_file(folder, manifest, "verdicts"))))
+
+
+@lru_cache(maxsize=2)
+def read_kept(verdicts: Path) -> Bools:
+    """(n,) Who was kept, of all records of a flow: read once for all its partitions."""
+    kept: Bools = pq.read_table(verdicts, columns=["kept"]).column(0).to_numpy()
+    return kept
 
 
 def _refused_before(evidence: Evidence, round_index: int, verdicts: Verdicts) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
+from .decide import read_kept
 from .evidence import PLACE, Evidence
 from .ledger import LEDGER, SCHEMA_VERSION
 from .measure import MEMBER, member_suffixes
@@ -69,7 +70,7 @@ def _laid_out(store: Store, evidence: Evidence, keys: list[str], output: Output,
     order = Order(flow.name, output, int(np.count_nonzero(verdicts.kept)))
     rows = _PackRows(evidence, order, [one for one in clusters if one.tagged])
     # a round was entered by what the round before kept
-    entered = [np.ones(evidence.size, bool), *(_kept(checked(decided["verdicts"])) for decided in before)]
+    entered = [np.ones(evidence.size, bool), *(read_kept(checked(decided["verdicts"])) for decided in before)]
     tables, edited = _gather(evidence, entered, verdicts.kept, clusters, rows, unit)
     order.arrange()
     ledger = _files(unit, "ledger", LEDGER)
@@ -224,11 +225,6 @@ def _table_digest(table: pa.Table) -> str:
 
 def _files(unit: Folder, name: str, schema: pa.Schema) -> TableFiles:
     return TableFiles(schema, lambda number: unit.file(f"{name}-{number:06d}", ".parquet"))
-
-
-def _kept(verdicts: Path) -> Bools:
-    kept: Bools = pq.read_table(verdicts, columns=["kept"]).column(0).to_numpy()
-    return kept
 
 
 def measured_values(flow: FlowPlan) -> Iterator[MeasuredValue]:

@@ -6,23 +6,21 @@ element or in a Ray task.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from .backends.device import choose
 from .cuts import read_spans
-from .decide import decide_round
+from .decide import decide_round, read_kept
 from .engines.local import Unit
 from .evidence import Evidence
 from .layout import lay_out
 from .pack import pack_shard
 from .plan import FlowPlan, Plan, load_plan
 from .scan import missing_rows, parts_of, scan_partition
-from .stage import Bools, Ints
+from .stage import Ints
 from .store import Store, checked, committed, data_file
 
 
@@ -63,15 +61,8 @@ def _entering(store: Store, flow: FlowPlan, unit: Unit) -> Ints:
     folder = store.unit("decide", flow.name, unit["before"])
     manifest = committed(folder)
     assert manifest is not None
-    kept = _kept(checked(data_file(folder, manifest, "verdicts")))
+    kept = read_kept(checked(data_file(folder, manifest, "verdicts")))
     return np.flatnonzero(kept[unit["start"] : unit["end"]]).astype(np.int64)
-
-
-@lru_cache(maxsize=2)
-def _kept(verdicts: Path) -> Bools:
-    """Who was kept, of all records of a flow: read once for all its partitions."""
-    kept: Bools = pq.read_table(verdicts, columns=["kept"]).column(0).to_numpy()
-    return kept
 
 
 def needs_card(plan: Plan, flow: FlowPlan, round_index: int) -> bool:
