@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,12 +22,13 @@ from .measure import evidence_schema
 from .names import Sources, unique_keys
 from .payload import Stored, as_seen
 from .plan import FlowPlan
-from .scan import Part, latest_text_round, parts_of, read_columns
+from .references import REFERRED, changed, filled, origins
+from .scan import Part, latest_stored_round, parts_of, read_columns
 from .stage import Ints, Workspace
 from .store import Store, damaged
 
 CHUNK_ROWS = 4096
-PLACE = pa.schema([("file", pa.dictionary(pa.int32(), pa.string())), ("start", pa.int64())])
+PLACE = pa.schema([("payload", pa.dictionary(pa.int32(), pa.string())), ("start", pa.int64())])
 
 
 class Evidence:
@@ -164,42 +164,41 @@ class Evidence:
     # ------------------------------------------------------------------------------------------- payload
 
     def places(self, indices: Ints, round_index: int) -> pa.Table:
-        """PLACE of the payload of records at `indices` (ascending), as it is after a round.
+        """Where the payload of records at `indices` (ascending) lies, as it is after a round: columns of `place_schema`.
 
-        Stored payload: file below .d4a/, and the byte at which the record begins; file null where none was stored. Else:
-        partition/entry of the plan, with null start.
+        `payload` is null where none was stored: the record was refused.
         """
-        if not self.flow.modality.stored:
-            return self._source_places(indices)
-        latest = latest_text_round(self.flow, round_index)
+        latest, schema = latest_stored_round(self.flow, round_index), place_schema(self.flow)
+        measured = ["start", *(["entry", *REFERRED.names[1:]] if self.flow.modality.refers else [])]
+        empty = evidence_schema(self.flow, latest).empty_table().select(measured)
         names: list[str] = []
-        files, starts, where = [], [], [np.zeros(0, np.int64)]
+        tables, codes, where, of = [empty], [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for ordinal, parts in enumerate(self.parts(latest)):
             for part in parts:
-                table = read_columns(part.evidence, ["row", "start"])
+                table = read_columns(part.evidence, ["row", *measured])
                 table = table.filter(table.column("start").is_valid())
-                place = table.column("row").to_numpy().astype(np.int64) + self.starts[ordinal]
-                where.append(place)
-                files.append(np.full(len(place), len(names), np.int32))
+                where.append(table.column("row").to_numpy().astype(np.int64) + self.starts[ordinal])
+                codes.append(np.full(table.num_rows, len(names), np.int32))
+                of.append(np.full(table.num_rows, ordinal))
                 names.append(str(part.payload.relative_to(self.store.state)))
-                starts.append(table.column("start").to_numpy())
-        found = np.concatenate(where)
-        if not len(found):
-            return PLACE.empty_table().take(pa.nulls(len(indices), pa.int64()))
+                tables.append(table.select(measured))
+        whole, found = pa.concat_tables(tables), np.concatenate(where)
+        file = pa.DictionaryArray.from_arrays(pa.array(np.concatenate(codes)), pa.array(names, pa.string()))
+        whole = whole.append_column("payload", file)
+        if self.flow.modality.refers:
+            whole = whole.append_column("origin", origins(np.concatenate(of), whole.column("entry")))
         order = np.argsort(found, kind="stable")
-        at = order[np.minimum(np.searchsorted(found[order], indices), len(found) - 1)]
-        codes = pa.array(np.concatenate(files)[at], mask=found[at] != indices)
-        file = pa.DictionaryArray.from_arrays(codes, pa.array(names, pa.string()))
-        return pa.table([file, np.concatenate(starts)[at]], schema=PLACE)
+        place = np.searchsorted(found[order], indices)
+        held = place < len(found)
+        held[held] = found[order[place[held]]] == indices[held]
+        at = np.zeros(len(indices), np.int64)
+        at[held] = order[place[held]]
+        return whole.select(schema.names).take(pa.array(at, mask=~held))
 
-    def _source_places(self, indices: Ints) -> pa.Table:
-        names = []
-        for ordinal in range(len(self.flow.partitions)):
-            inside = indices[(indices >= self.starts[ordinal]) & (indices < self.starts[ordinal + 1])]
-            if len(inside):
-                entries = read_columns(self.parts(0)[ordinal][0].evidence, ["entry"]).column("entry").to_numpy()
-                names += [f"{ordinal}/{k}" for k in entries[inside - self.starts[ordinal]]]
-        return pa.table([pa.array(names, pa.string()).dictionary_encode(), pa.nulls(len(names), pa.int64())], schema=PLACE)
+
+def place_schema(flow: FlowPlan) -> pa.Schema:
+    """PLACE, and REFERRED where the modality refers."""
+    return pa.schema([*PLACE, *(REFERRED if flow.modality.refers else [])])
 
 
 def read_payload(store: Store, flow: FlowPlan, places: pa.Table, names: list[str] | None = None) -> pa.Table:
@@ -208,11 +207,8 @@ def read_payload(store: Store, flow: FlowPlan, places: pa.Table, names: list[str
     Raises D4AError when a source file can no longer be read, or stored payload is cut short.
     """
     columns = pa.schema([flow.modality.columns.field(name) for name in names or flow.modality.columns.names])
-    files = places.column("file").combine_chunks()
+    files = places.column("payload").combine_chunks()
     codes = files.indices.to_numpy()
-    if not flow.modality.stored:
-        pieces = [_source_file(flow, files.dictionary[code].as_py()) for code in codes.tolist()]
-        return pa.Table.from_batches(pieces, columns)
     starts = places.column("start").to_numpy()
     stored = Stored(flow.modality.columns)
     by = np.argsort(codes, kind="stable")
@@ -220,38 +216,23 @@ def read_payload(store: Store, flow: FlowPlan, places: pa.Table, names: list[str
         path = store.state / files.dictionary[int(codes[mine[0]])].as_py()
         if not stored.add(path, starts[mine], mine):
             raise damaged(path)
-    return pa.Table.from_batches([stored.columns(columns.names)], columns)
-
-
-def _source_file(flow: FlowPlan, name: str) -> pa.RecordBatch:
-    ordinal, entry = map(int, name.split("/"))
-    at = flow.partitions[ordinal].entries[entry]
-    path = Path(at.root, at.path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        hint = "run the same command again: only what changed is scanned anew"
-        raise D4AError(f"cannot be read again: {error.strerror}", str(path), hint) from error
-    columns = flow.modality.columns
-    return pa.record_batch([pa.array([data], columns.field(0).type)], schema=columns)
+    found = stored.columns(columns.names)
+    if flow.modality.refers and columns.names[0] == flow.modality.columns.names[0]:
+        found = filled(flow, found, places)
+    return pa.Table.from_batches([found], columns)
 
 
 def check_digests(store: Store, flow: FlowPlan, payload: pa.Table, expected: pa.Table) -> None:
     """Raises D4AError naming the files where payload is not what the scan saw.
 
-    payload   columns of the modality, all, or the packed one alone
-    expected  PLACE, digest, rest and source of the same records
+    payload   columns of the modality: all, the packed one alone, or all others
+    expected  columns of `place_schema`, digest and rest of the same records
     """
-    changed = expected.filter(pa.array(~as_seen(payload, expected)))
-    if not changed.num_rows:
-        return
-    if flow.modality.stored:
-        raise damaged(store.state / changed.column("file")[0].as_py())
-    sources = changed.column("source").to_pylist()
-    raise D4AError(
-        f"{len(sources)} source files changed since the scan: {', '.join(sources[:5])}{' …' if len(sources) > 5 else ''}",
-        hint="nothing was published; run the same command again, with --fresh where a tool kept the files' times",
-    )
+    proper = flow.modality.columns.names[0]
+    other = expected.filter(pa.array(~as_seen(payload, expected, proper)))
+    if other.num_rows:
+        referred = flow.modality.refers and proper in payload.column_names
+        raise (changed(flow, other) if referred else None) or damaged(store.state / other.column("payload")[0].as_py())
 
 
 # -------------------------------------------------------------------------------------------------- views
@@ -303,19 +284,19 @@ class View:
             return None
         return self.evidence.table(index, [name], self.indices).column(0)
 
-    def payload(self, indices: Ints) -> pa.Array:
-        """Payload of some of the records, by their index in this view, in the order asked for."""
+    def payload(self, indices: Ints, column: str = "") -> pa.Array:
+        """A payload column of some of the records, by their index in this view, in the order asked for."""
         store, flow = self.evidence.store, self.evidence.flow
-        places = self._places.take(pa.array(indices))
-        payload = read_payload(store, flow, places, flow.modality.columns.names[:1])
-        if flow.modality.stored:  # a source's file is compared when it is packed
+        places, (proper, *others) = self._places.take(pa.array(indices)), flow.modality.columns.names
+        names = [proper] if column in ("", proper) else others
+        payload = read_payload(store, flow, places, names)
+        if not flow.modality.refers or names == others:  # a source's file is compared when it is packed
             check_digests(store, flow, payload, places)
-        return payload.column(0).combine_chunks()
+        return payload.column(column or proper).combine_chunks()
 
     @cached_property
     def _places(self) -> pa.Table:
         places = self.evidence.places(self.indices, self.round_index)
-        if not self.evidence.flow.modality.stored:
-            return places
-        latest = latest_text_round(self.evidence.flow, self.round_index)
-        return places.append_column("digest", self.evidence.table(latest, ["digest"], self.indices).column(0))
+        latest = latest_stored_round(self.evidence.flow, self.round_index)
+        seen = self.evidence.table(latest, ["digest", "rest"], self.indices)
+        return places.append_column("digest", seen.column("digest")).append_column("rest", seen.column("rest"))

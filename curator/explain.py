@@ -37,11 +37,12 @@ class Previews:
             evidence = self._of_flow(self._plan, flow)
             wanted = np.array(sorted(set(ids)), np.int64)
             indices = evidence.starts[wanted >> 32] + (wanted & 0xFFFFFFFF)
-            places = evidence.places(indices, 0).append_column("digest", evidence.table(0, ["digest"], indices).column(0))
+            seen = evidence.table(0, ["digest"], indices)
+            places = evidence.places(indices, 0).append_column("digest", seen.column("digest"))
         except (D4AError, OSError, IndexError, KeyError, ValueError):
             return {}  # a preview is a courtesy: the state may be of another run, or gone
         shown = {}
-        for position in np.flatnonzero(places.column("file").is_valid().to_numpy()).tolist():
+        for position in np.flatnonzero(places.column("payload").is_valid().to_numpy()).tolist():
             payload = self._payload(evidence, places.slice(position, 1))
             if payload is not None:
                 kind, short = evidence.flow.modality.preview(payload)
@@ -55,13 +56,13 @@ class Previews:
 
     def _payload(self, evidence: Evidence, place: pa.Table) -> bytes | None:
         """One record's payload at a time: an image may be as large as a file can be."""
-        flow = evidence.flow
+        flow, proper = evidence.flow, evidence.flow.modality.columns.names[0]
         try:
-            payload = read_payload(self._store, flow, place, flow.modality.columns.names[:1])
+            payload = read_payload(self._store, flow, place, [proper])
         except (D4AError, OSError):
             return None  # its source may have moved since
-        if flow.modality.stored and not as_seen(payload, place).all():
-            return None  # damaged
+        if not as_seen(payload, place, proper).all():
+            return None  # changed or damaged
         value = payload.column(0)[0].as_py()
         return value.encode() if isinstance(value, str) else value
 

@@ -87,7 +87,9 @@ def expected_records(store: Store, flow: FlowPlan, limit: int | None) -> Records
         found = Records(records, "as scanned")
     elif records:
         found = Records(records * size // scanned, f"{records:,} in the {scanned / size:.1%} of bytes scanned so far")
-    elif not flow.modality.stored:
+    elif flow.modality.refers and not any(
+        flow.modality.splits(e.path, flow.flow.sources[e.source]) for p in flow.partitions for e in p.entries
+    ):
         found = Records(sum(len(part.entries) for part in flow.partitions), "one a file")
     else:
         found = Records(

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from .decide import read_kept
-from .evidence import PLACE, Evidence
+from .evidence import Evidence, place_schema
 from .ledger import LEDGER, SCHEMA_VERSION
 from .measure import MEMBER, member_suffixes
 from .order import Order
@@ -29,7 +28,8 @@ from .packlist import PackFiles, Rows
 from .plan import FlowPlan, code_key
 from .portions import PART, Portion, portions
 from .recipe import Output
-from .scan import latest_text_round
+from .references import REFERRED, origins
+from .scan import latest_stored_round
 from .stage import Bools
 from .store import Folder, Store, checked, committed, data_file, digest, intact
 from .tables import Clusters, Measured, MeasuredValue, TableFiles, Verdicts, edited_chars, ledger_rows
@@ -127,8 +127,8 @@ class _PackRows:
         self.scores = [*(f"{label}.{value.name}" for _, label, value in values if not value.sketch), *self._tags]
         self.suffixes = member_suffixes(flow)
         self.licences: Counter[str] = Counter()  # SPDX identifier -> samples; those without one are not counted
-        self.round = latest_text_round(flow, len(flow.rounds) - 1)
-        self._place = [name for name in PLACE.names if name != "file"] if flow.modality.stored else ["entry"]
+        self.round = latest_stored_round(flow, len(flow.rounds) - 1)
+        self._place = ["start", *(["entry", *REFERRED.names[1:]] if flow.modality.refers else [])]
 
     def columns(self, values: list[MeasuredValue]) -> list[list[str]]:
         """For every round what is to be read of it: values, and what rows are made of."""
@@ -158,8 +158,10 @@ class _PackRows:
             "head": pa.array(heads, pa.large_binary()),
             **{MEMBER + suffix: pa.array(size) for suffix, size in sizes.items()},
             **{name: scores.column(name) for name in self.scores},
-            **{name: stored.column(name) for name in (PART, *self._place)},
+            **{name: stored.column(name) for name in (PART, *self._place) if name != "entry"},
         }
+        if self._flow.modality.refers:
+            columns["origin"] = origins(portion.ids[kept.to_numpy(zero_copy_only=False)] >> 32, stored.column("entry"))
         self._rows.add(pa.table(columns))
 
     def _heads(self, portion: Portion, kept: pa.Array, scores: pa.Table, keys: list[str], sources: list[str]) -> list[bytes]:
@@ -178,14 +180,15 @@ class _PackRows:
         return [orjson.dumps(row) for row in rows]
 
     def in_order(self) -> Iterator[tuple[pa.Table, pa.Table]]:
-        """Once they are arranged, the rows of every shard: what decides the bytes of the tar and of the files beside it; and PLACE."""
-        payloads = self._payloads() if self._flow.modality.stored else []
+        """Once arranged, the rows of every shard: what decides the bytes of its files; and where their payload lies."""
+        payloads, schema = self._payloads(), place_schema(self._flow)
         before = shard = 0
         for rows in self._rows.ordered(self._order.place, self._order.starts):
             while shard + 1 < len(self._order.starts) and (end := int(self._order.starts[shard + 1])) <= before + rows.num_rows:
                 start = int(self._order.starts[shard])
                 mine = rows.slice(start - before, end - start)
-                yield mine.drop_columns([PART, *self._place]), self._places(mine, payloads)
+                places = self._places(mine, payloads)
+                yield mine.drop_columns([name for name in (PART, *schema.names) if name in mine.column_names]), places.select(schema.names)
                 shard += 1
             before += rows.num_rows
 
@@ -194,13 +197,9 @@ class _PackRows:
         return [str(part.payload.relative_to(state)) for parts in self._evidence.parts(self.round) for part in parts]
 
     def _places(self, rows: pa.Table, payloads: list[str]) -> pa.Table:
-        if not self._flow.modality.stored:
-            cells = [rows.column(name).cast(pa.string()) for name in (PART, *self._place)]
-            file = pc.binary_join_element_wise(*cells, "/").combine_chunks().dictionary_encode()
-            return pa.table([file, *(pa.nulls(len(file), field.type) for field in PLACE if field.name != "file")], schema=PLACE)
         held, codes = np.unique(rows.column(PART), return_inverse=True)
         file = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array([payloads[number] for number in held], pa.string()))
-        return pa.table([file, *(rows.column(name) for name in self._place)], schema=PLACE)
+        return rows.append_column("payload", file)
 
 
 def _pack_list(order: Order, rows: _PackRows, unit: Folder) -> list[dict[str, Any]]:

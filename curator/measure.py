@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .columns import buffers, fixed_rows
-from .modality import reader_schema
+from .columns import buffers, fixed_rows, same_rows
+from .modality import REFERENCE, reader_schema
 from .payload import PayloadWriter, digests, rest_digests
 from .plan import FlowPlan, PlannedStage, wanted_columns
 from .poison import REASONS, Guard
@@ -49,10 +50,11 @@ HEAD = pa.schema(
 
 
 def evidence_schema(flow: FlowPlan, round_index: int) -> pa.Schema:
-    """Schema of the evidence of a round: HEAD, member sizes, and the values of its stages."""
+    """Schema of the evidence of a round: HEAD, REFERENCE where the modality refers, member sizes, and the values of its stages."""
     sizes = flow.modality.sizes(pa.RecordBatch.from_pylist([], schema=reader_schema(flow.modality)))
     values = [(f"{s.label}.{v.name}", v.type) for s in flow.rounds[round_index].stages for v in s.make().values]
-    return pa.schema([*HEAD, *((MEMBER + suffix, pa.int64()) for suffix in sorted(sizes)), *values])
+    reference = REFERENCE if flow.modality.refers else []
+    return pa.schema([*HEAD, *reference, *((MEMBER + suffix, pa.int64()) for suffix in sorted(sizes)), *values])
 
 
 def _written(schema: pa.Schema) -> dict[str, Any]:
@@ -70,7 +72,7 @@ def member_suffixes(flow: FlowPlan) -> list[str]:
 
 
 class EvidenceWriter:
-    """Runs the stages of a round over batches and writes evidence and, where the modality stores it, payload."""
+    """Runs the stages of a round over batches and writes evidence and, where it may be new, payload."""
 
     def __init__(self, unit: Folder, flow: FlowPlan, round_index: int, guard: Guard) -> None:
         one = flow.rounds[round_index]
@@ -80,11 +82,11 @@ class EvidenceWriter:
         self._stages: list[Stage] = [planned.make() for planned, _ in self._planned]
         for (planned, _), stage in zip(self._planned, self._stages, strict=True):
             stage.open(planned.facts)
-        self._stores = flow.modality.stored and (round_index == 0 or any(isinstance(s, Transform) for s in self._stages))
+        self._changes = any(isinstance(stage, Transform) and not stage.derives for stage in self._stages)
         self._schema = evidence_schema(flow, round_index)
         self._file = pq.ParquetWriter(unit.file("evidence", ".parquet"), self._schema, **_written(self._schema))
         self._waiting: list[pa.RecordBatch] = []
-        self._payload = PayloadWriter(unit.file("payload", ".bin"), flow.modality.columns) if self._stores else None
+        self._payload = PayloadWriter(unit.file("payload", ".bin"), flow.modality.columns) if round_index == 0 or self._changes else None
         self._unit, self._content = unit, hashlib.sha256()  # of what is stored: the digests of its records
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self.records = 0
@@ -127,7 +129,7 @@ class EvidenceWriter:
         measured["payload_bytes"] = at, pa.array(np.diff(offsets))
         measured.update({MEMBER + suffix: (at, column) for suffix, column in self._modality.sizes(live).items()})
         if self._payload is not None:
-            measured["start"] = at, self._payload.add(live)
+            measured.update({name: (at, column) for name, column in self._stored(self._payload, batch, live, at).items()})
             for _, values in [measured[name] for name in ("digest", "rest") if name in measured]:
                 self._content.update(fixed_rows(values, np.uint8, (16,)).data)
         for name, (rows, values) in measured.items():
@@ -136,6 +138,20 @@ class EvidenceWriter:
         self._waiting.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
         if sum(one.num_rows for one in self._waiting) >= GROUP_ROWS:
             self._flush()
+
+    def _stored(self, writer: PayloadWriter, batch: pa.RecordBatch, live: pa.RecordBatch, at: Ints) -> Columns:
+        """Store what no file holds as it is; `start` of the live records, and where the payload proper of each lies otherwise."""
+        names = self._modality.columns.names
+        columns = [live.column(name) for name in names]
+        if not self._modality.refers:
+            return {"start": writer.add(live)}
+        found = {field.name: batch.column(field.name).take(pa.array(at)) for field in REFERENCE}
+        before = batch.column(names[0])
+        if self._changes and not same_rows(before, columns[0]):
+            same = pc.equal(digests(before.take(pa.array(at))), digests(columns[0]))
+            found = {name: pc.if_else(same, column, None) for name, column in found.items()}
+        columns[0] = pc.if_else(found["at"].is_valid(), pa.scalar(None, columns[0].type), columns[0])
+        return {"start": writer.add(pa.RecordBatch.from_arrays(columns, names)), **found}
 
     def _flush(self) -> None:
         self._file.write_table(pa.Table.from_batches(self._waiting, self._schema))

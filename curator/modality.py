@@ -40,7 +40,7 @@ class Modality(ABC):
 
     name     "text", "image", "pair"
     columns  schema of the reader's payload columns, the packed one first
-    stored   True: Scan stores `columns` and later acts read that (text). False: the source file is the payload (images)
+    refers   True: the payload proper may lie in a file as it is, and is read there again (images); the scan stores everything else
     formats  what a source's `format` may say
     libraries    distributions whose version decides what the reader gives, where they are installed
     irrelevant   reasons of sound records that hold nothing of this kind (a crawled image, a 404): `max_bad_fraction` does not count them
@@ -50,7 +50,7 @@ class Modality(ABC):
 
     name: ClassVar[str]
     columns: ClassVar[pa.Schema]
-    stored: ClassVar[bool]
+    refers: ClassVar[bool] = False
     formats: ClassVar[tuple[str, ...]] = ("auto",)
     libraries: ClassVar[tuple[str, ...]] = ()
     irrelevant: ClassVar[frozenset[str]] = frozenset()
@@ -68,6 +68,10 @@ class Modality(ABC):
     def splits(self, path: str, source: Source) -> bool:
         """Whether the file may be cut into byte ranges."""
         return False
+
+    def weight(self, path: str, source: Source) -> int:
+        """Bytes of payload that a byte of the file stands for, about: a table that only names images is cut into small ranges."""
+        return 1
 
     def counts_lines(self, path: str, source: Source) -> bool:
         """Whether `line` counts from the first line of a byte range; else it is the record's place in the whole file."""
@@ -91,8 +95,8 @@ class Modality(ABC):
         put before it."""
 
     @abstractmethod
-    def payload_of(self, members: dict[str, bytes]) -> str | bytes:
-        """The payload proper (text, image bytes) of a sample, out of what `members` made."""
+    def payload_of(self, members: dict[str, bytes], column: str = "") -> str | bytes:
+        """A payload column (text, image bytes; by default the first one) of a sample, out of what `members` made."""
 
     @abstractmethod
     def preview(self, payload: bytes) -> tuple[str, bytes]:
@@ -107,6 +111,13 @@ READER_TAIL = [
 ]
 
 
+# where the payload proper lies as it is, for modalities that refer to it
+REFERENCE = [
+    pa.field("file", pa.string()),  # relative to the entry's root, or absolute; null: the entry's own file
+    pa.field("at", pa.int64()),  # its first byte there; null: nowhere as it is, so that the scan stores it
+]
+
+
 def reader_schema(modality: Modality) -> pa.Schema:
     """Schema of the batches that `Modality.read` gives."""
-    return pa.schema([*modality.columns, *READER_TAIL])
+    return pa.schema([*modality.columns, *READER_TAIL, *(REFERENCE if modality.refers else [])])

@@ -45,17 +45,25 @@ def rest_digests(columns: pa.RecordBatch | pa.Table) -> pa.Array:
     return digests(pc.binary_join_element_wise(*pieces, pa.scalar(b"", pa.large_binary()), null_handling="replace"))
 
 
-def as_seen(payload: pa.Table | pa.RecordBatch, seen: pa.Table) -> Bools:
+def as_seen(payload: pa.Table | pa.RecordBatch, seen: pa.Table, proper: str) -> Bools:
     """(n,) Whether records are what the scan saw.
 
-    payload  columns of the modality, the packed one first; that one alone may be given
+    payload  columns of the modality: all of them, the payload proper alone, or all others
     seen     digest and rest of the same records
+    proper   name of the payload proper
     """
-    same = pc.equal(digests(payload.column(0)), seen.column("digest"))
-    if payload.num_columns > 1:
-        same = pc.and_(same, pc.equal(rest_digests(payload.select(payload.schema.names[1:])), seen.column("rest")))
-    found: Bools = pc.fill_null(same, False).to_numpy(zero_copy_only=False)
-    return found
+    same = np.ones(payload.num_rows, np.bool_)
+    rest = [name for name in payload.schema.names if name != proper]
+    if proper in payload.schema.names:
+        same &= _equal(digests(payload.column(proper)), seen.column("digest"))
+    if rest:
+        same &= _equal(rest_digests(payload.select(rest)), seen.column("rest"))
+    return same
+
+
+def _equal(found: pa.Array, seen: pa.ChunkedArray) -> Bools:
+    same: Bools = pc.fill_null(pc.equal(found, seen), False).to_numpy(zero_copy_only=False)
+    return same
 
 
 class PayloadWriter:

@@ -28,7 +28,7 @@ from .sources import Partition, list_sources, partition
 from .stage import Cut, Cutter, Dedup, Facts, Filter, Machine, Stage, Transform
 from .store import Store, digest, file_digest, write_json
 
-EVIDENCE_FORMAT = 4
+EVIDENCE_FORMAT = 5
 LIBRARIES = ("numpy", "pyarrow", "numba", "pillow", "orjson")
 
 
@@ -76,7 +76,7 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class Round:
-    """Stages that measure the same records. `carried` are Transforms of earlier rounds, run again where payload is not stored."""
+    """Stages that measure the same records. `carried` are Transforms of earlier rounds that are run again for what they offer."""
 
     stages: tuple[PlannedStage, ...]
     carried: tuple[PlannedStage, ...] = ()
@@ -299,15 +299,19 @@ def _rounds(specs: list[StageSpec], kind: Modality, machine: Machine) -> list[Ro
         groups[-1].append(planned)
         seen.add(next(base for base in (Transform, Filter, Dedup, Cut) if isinstance(stage, base)))
         if isinstance(stage, Cut):
-            if not kind.stored:
+            if kind.refers and kind.columns.names[0] in stage.cutter(stage.options).needs:
                 raise UsageError(f"{spec.label} cuts payload that is stored, and the payload of {kind.name} is the source's file")
             groups.append([replace(planned, cutter=True)])
             seen = {Transform}
     rounds = []
     for index, group in enumerate(groups):
-        earlier = [s for before in groups[:index] for s in before if isinstance(s.make(), Transform)]
-        rounds.append(Round(tuple(group), () if kind.stored else tuple(earlier)))
+        rounds.append(Round(tuple(group), tuple(s for before in groups[:index] for s in before if _derives(s))))
     return rounds
+
+
+def _derives(planned: PlannedStage) -> bool:
+    stage = planned.make()
+    return isinstance(stage, Transform) and stage.derives
 
 
 def _check_needs(one: Round, kind: Modality) -> None:

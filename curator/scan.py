@@ -1,7 +1,7 @@
 """SCAN: once over the payload. Read, clean, measure, sketch; write evidence.
 
 One unit is one partition in one round. Its evidence is a Parquet file with one row for every record that
-entered, readable or not; text is stored beside it, see payload.py.
+entered, readable or not; payload is stored beside it (payload.py), or referred to where it lies (references.py).
 Evidence of a later round grows in parts: each unit scans only the rows that no part holds yet.
 """
 
@@ -21,12 +21,13 @@ import pyarrow.parquet as pq
 from .errors import D4AError
 from .journal import JOURNAL
 from .measure import EvidenceWriter
-from .modality import Entry, Modality, reader_schema
+from .modality import REFERENCE, Entry, Modality, reader_schema
 from .payload import Stored, as_seen
 from .plan import FlowPlan
 from .poison import CRASHED, Guard, Poison, Tolerance, last_line
+from .references import REFERRED, changed, filled, origins
 from .sources import Partition
-from .stage import Cutter, Ints, Transform
+from .stage import Cutter, Ints, Stage, Transform
 from .store import UNIT_MANIFEST, Folder, Store, checked, committed, damaged, data_file, digest
 
 SPANS = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64())]))
@@ -114,7 +115,7 @@ def scan_partition(
     with Folder(store.unit("scan", flow.name, key) / name, fence) as unit:
         poison = Poison.of(store, flow, round_index, ordinal)
         writer = EvidenceWriter(unit, flow, round_index, Guard(poison, Tolerance(flow.name, max_bad_records), care))
-        for batch in _batches(store, flow, round_index, part, rows, poison.rests()):
+        for batch in _batches(store, flow, round_index, ordinal, rows, poison.rests()):
             writer.add(batch if cuts is None else batch.append_column(Cutter.column, _spans_of(cuts, batch.column("row").to_numpy())))
         JOURNAL.rest()
         unit.manifest = {**writer.close(), "line_starts": _line_starts(flow, part) if round_index == 0 else {}}
@@ -133,18 +134,14 @@ def _spans_of(cuts: pa.Table, rows: Ints) -> pa.Array:
 # ------------------------------------------------------------------------------------------------- reading
 
 
-def _batches(store: Store, flow: FlowPlan, round_index: int, part: Partition, rows: Ints | None, rests: Rests) -> Iterator[pa.RecordBatch]:
+def _batches(store: Store, flow: FlowPlan, round_index: int, ordinal: int, rows: Ints | None, rests: Rests) -> Iterator[pa.RecordBatch]:
     """Batches of the records that enter, `row` and `entry` columns in front; in later rounds only `rows`.
 
     Readers give a batch a file at least: small ones are put together, so that neither kernels nor models run on single records.
     One that is half as large as they may be goes on as it is, because to put it together means to copy it.
     """
-    if rows is not None and flow.modality.stored:
-        found = _stored_batches(store, flow, round_index, part, rows)
-    elif rows is not None:
-        found = _read_again(store, flow, part, rows, rests)
-    else:
-        found = read_partition(flow, part, rests)
+    part = flow.partitions[ordinal]
+    found = read_partition(flow, part, rests) if rows is None else _stored_batches(store, flow, round_index, ordinal, rows)
     waiting: list[pa.RecordBatch] = []
     count = size = 0
     for batch in found:
@@ -165,28 +162,14 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
 
 
-def _read_again(store: Store, flow: FlowPlan, part: Partition, rows: Ints, rests: Rests) -> Iterator[pa.RecordBatch]:
-    """Some records of a partition from their source files; files without any of them are not opened."""
-    entries = read_columns(parts_of(store, flow, 0, part)[0].evidence, ["entry"]).column(0).to_numpy()
-    first = {int(entry): int(row) for entry, row in zip(*np.unique(entries, return_index=True), strict=True)}
-    wanted = {int(entry): first[int(entry)] for entry in np.unique(entries[rows])}
-    for batch in read_partition(flow, part, rests, wanted):
-        yield batch.filter(pa.array(np.isin(batch.column("row").to_numpy(), rows)))
-
-
-def read_partition(flow: FlowPlan, part: Partition, rests: Rests, wanted: dict[int, int] | None = None) -> Iterator[pa.RecordBatch]:
+def read_partition(flow: FlowPlan, part: Partition, rests: Rests) -> Iterator[pa.RecordBatch]:
     """Records of a partition from their source files, numbered; a file that cannot be opened is one row with a reason.
 
     rests   entries of which the rest crashes the reader
-    wanted  entries to read, each with the row of its first record; None: all of them
     Raises D4AError when a file is no longer the one that was listed.
     """
     row = 0
     for index, entry in enumerate(part.entries):
-        if wanted is not None:
-            if index not in wanted:
-                continue
-            row = wanted[index]
         JOURNAL.open(index)
         for batch in _read_entry(flow, entry, rests.get(index)):
             numbers = pa.array(np.arange(row, row + batch.num_rows, dtype=np.int32))
@@ -279,26 +262,44 @@ def _unreadable(kind: Modality, reason: str, detail: str) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([{name: row.get(name) for name in schema.names}], schema=schema)
 
 
-def latest_text_round(flow: FlowPlan, round_index: int) -> int:
-    """The newest round, up to `round_index`, that stored payload: the first, or one with a Transform."""
-    return max(r for r in range(round_index + 1) if r == 0 or any(isinstance(s.make(), Transform) for s in flow.rounds[r].stages))
+def latest_stored_round(flow: FlowPlan, round_index: int) -> int:
+    """The newest round, up to `round_index`, that stored payload: the first, or one with a Transform that may change it."""
+    return max(r for r in range(round_index + 1) if r == 0 or any(_changes(s.make()) for s in flow.rounds[r].stages))
 
 
-def _stored_batches(store: Store, flow: FlowPlan, round_index: int, part: Partition, rows: Ints) -> Iterator[pa.RecordBatch]:
-    modality, schema = flow.modality, reader_schema(flow.modality)
-    for one in parts_of(store, flow, latest_text_round(flow, round_index - 1), part):
-        wanted = read_columns(one.evidence, ["row", "start", "payload_bytes", "digest", "rest"])
-        wanted = wanted.filter(pa.array(np.isin(wanted.column("row").to_numpy(), rows)))
-        portion = np.cumsum(wanted.column("payload_bytes").to_numpy()) // modality.batch_bytes
+def _changes(stage: Stage) -> bool:
+    return isinstance(stage, Transform) and not stage.derives
+
+
+def _stored_batches(store: Store, flow: FlowPlan, round_index: int, ordinal: int, rows: Ints) -> Iterator[pa.RecordBatch]:
+    """Some records of a partition, as the last round that stored payload left them."""
+    modality, part = flow.modality, flow.partitions[ordinal]
+    reference = ["entry", *(field.name for field in REFERENCE)] if modality.refers else []
+    for one in parts_of(store, flow, latest_stored_round(flow, round_index - 1), part):
+        seen = read_columns(one.evidence, ["row", "start", "payload_bytes", "digest", "rest", *reference])
+        seen = seen.filter(pa.array(np.isin(seen.column("row").to_numpy(), rows)))
+        portion = np.cumsum(seen.column("payload_bytes").to_numpy()) // modality.batch_bytes
         starts = np.flatnonzero(np.diff(portion, prepend=-1)).tolist()
-        for start, end in pairwise([*starts, wanted.num_rows]):
-            piece, stored = wanted.slice(start, end - start), Stored(modality.columns)
-            if not stored.add(one.payload, piece.column("start").to_numpy(), np.arange(len(piece))):
-                raise damaged(one.payload)
-            payload = stored.columns(modality.columns.names)
-            if not as_seen(payload, piece).all():
-                raise damaged(one.payload)
-            columns = {name: payload.column(name) for name in modality.columns.names}
-            nothing = {field.name: pa.nulls(len(piece), field.type) for field in schema if field.name not in columns}
-            entries = pa.nulls(len(piece), pa.int32())
-            yield pa.RecordBatch.from_pydict({"row": piece.column("row").combine_chunks(), "entry": entries, **columns, **nothing})
+        for start, end in pairwise([*starts, seen.num_rows]):
+            piece = seen.slice(start, end - start).combine_chunks()
+            columns = {name: piece.column(name).combine_chunks() for name in ("row", *reference)}
+            payload = _stored(flow, ordinal, one, piece)
+            columns.update(zip(modality.columns.names, payload.columns, strict=True))
+            names = ["row", "entry", *reader_schema(modality).names]
+            kinds = {"entry": pa.int32(), **{field.name: field.type for field in reader_schema(modality)}}
+            yield pa.RecordBatch.from_arrays([columns.get(name, pa.nulls(len(piece), kinds.get(name))) for name in names], names)
+
+
+def _stored(flow: FlowPlan, ordinal: int, one: Part, seen: pa.Table) -> pa.RecordBatch:
+    """All payload columns of rows of a part. Raises D4AError where they are not what was seen."""
+    columns, stored = flow.modality.columns, Stored(flow.modality.columns)
+    if not stored.add(one.payload, seen.column("start").to_numpy(), np.arange(len(seen))):
+        raise damaged(one.payload)
+    payload = stored.columns(columns.names)
+    if flow.modality.refers:
+        seen = seen.append_column("origin", origins(ordinal, seen.column("entry")))
+        payload = filled(flow, payload, seen.select(REFERRED.names))
+    other = seen.filter(pa.array(~as_seen(payload, seen, columns.names[0])))
+    if other.num_rows:
+        raise (changed(flow, other) if flow.modality.refers else None) or damaged(one.payload)
+    return payload

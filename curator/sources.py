@@ -223,30 +223,33 @@ def _groups(entries: list[Entry], flow: Flow, modality: Modality) -> Iterator[li
     group: list[Entry] = []
     size = 0
     for entry in entries:
-        cut = entry.size > flow.partition_bytes and modality.splits(entry.path, flow.sources[entry.source])
-        if group and (cut or size + entry.size > flow.partition_bytes or group[-1].source != entry.source):
+        source = flow.sources[entry.source]
+        weight = modality.weight(entry.path, source)
+        weighs = weight * entry.size
+        cut = weighs > flow.partition_bytes and modality.splits(entry.path, source)
+        if group and (cut or size + weighs > flow.partition_bytes or group[-1].source != entry.source):
             yield group
             group, size = [], 0
         if cut:
-            yield from ([piece] for piece in _cut(entry, flow.partition_bytes))
+            yield from ([piece] for piece in _cut(entry, max(1, flow.partition_bytes // weight)))
             continue
         group.append(entry)
-        size += entry.size
-        if _ends_group(entry, flow.partition_bytes):
+        size += weighs
+        if _ends_group(entry, weighs, flow.partition_bytes):
             yield group
             group, size = [], 0
     if group:
         yield group
 
 
-def _ends_group(entry: Entry, partition_bytes: int) -> bool:
+def _ends_group(entry: Entry, weighs: int, partition_bytes: int) -> bool:
     """By a hash of the path, so that a file added or removed moves no border but its own group's.
 
     Larger files end a group more often: most groups are full at half of `partition_bytes`, and the limit,
     which does move the borders behind it, seldom comes into play.
     """
     drawn = int.from_bytes(hashlib.blake2b(os.fsencode(entry.path), digest_size=8).digest(), "big") / 2**64
-    return drawn < max(1 / GROUP_FILES, 2 * entry.size / partition_bytes)
+    return drawn < max(1 / GROUP_FILES, 2 * weighs / partition_bytes)
 
 
 def _cut(entry: Entry, size: int) -> Iterator[Entry]:

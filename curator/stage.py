@@ -200,11 +200,13 @@ class Judging(Stage):
 class Transform(Judging):
     """Changes a batch: cleans text, decodes images. May add measured values and working columns.
 
-    offers  working columns it can add for later stages of the round (never stored)
+    offers   working columns it can add for later stages of the round (never stored)
+    derives  it adds values and working columns only, and leaves the payload as it is: later rounds run it again for what it offers
     A record is refused by filling its `reason` (and `detail`) column; it takes no further part.
     """
 
     offers: ClassVar[tuple[str, ...]] = ()
+    derives: ClassVar[bool] = False
 
     @abstractmethod
     def change(self, batch: pa.RecordBatch, wanted: frozenset[str]) -> pa.RecordBatch:
@@ -282,8 +284,8 @@ class Entered(Protocol):
         """A value of another stage by its full name (`image.decode.width`); None when nobody measured it."""
         ...
 
-    def payload(self, indices: Ints) -> pa.Array:
-        """The payload (text as large_string, images as large_binary) of the records at `indices`, in that order."""
+    def payload(self, indices: Ints, column: str = "") -> pa.Array:
+        """A payload column (text: large_string, images: large_binary; by default the first) of the records at `indices`, in that order."""
         ...
 
 

@@ -88,12 +88,12 @@ class Earlier:
                     yield np.arange(first, first + len(piece), dtype=np.int64), piece.column(0)
                     first += len(piece)
 
-    def payload(self, indices: Ints) -> pa.Array:
-        """Payload of records, in the order asked for; read from the shards."""
+    def payload(self, indices: Ints, column: str = "") -> pa.Array:
+        """A payload column of records, in the order asked for; read from the shards."""
         with self._reading():
-            return self._payload(indices)
+            return self._payload(indices, column)
 
-    def _payload(self, indices: Ints) -> pa.Array:
+    def _payload(self, indices: Ints, column: str) -> pa.Array:
         shards, keys = (self._ledger.column(name).take(pa.array(indices)).to_pylist() for name in ("shard", "sample_key"))
         found: list[Any] = [None] * len(indices)
         for shard in sorted(set(shards)):
@@ -104,8 +104,8 @@ class Earlier:
                 for index in (k for k, name in enumerate(shards) if name == shard):
                     row = {name: places.column(name)[row_of[keys[index]]].as_py() for name in places.column_names if "." in name}
                     members = {suffix: _read(tar, row[f"{suffix}.offset"], row[f"{suffix}.bytes"]) for suffix in suffixes}
-                    found[index] = self._kind.payload_of(members)
-        return pa.array(found, self._kind.columns.field(0).type)
+                    found[index] = self._kind.payload_of(members, column)
+        return pa.array(found, self._kind.columns.field(column or 0).type)
 
     def _files(self, table: str) -> list[Path]:
         """The files of one of the published tables, in order. Raises D4AError where one is not as it was published."""
@@ -221,17 +221,17 @@ class Joined:
         own = self.own.foreign(name)
         return None if own is None else pa.chunked_array([pa.nulls(self.settled, own.type), *own.chunks], own.type)
 
-    def payload(self, indices: Ints) -> pa.Array:
-        """Payload of records, in the order asked for."""
+    def payload(self, indices: Ints, column: str = "") -> pa.Array:
+        """A payload column of records, in the order asked for."""
         pieces, where = [], []
         starts, givers = self._starts.tolist(), [*(one.payload for one in self._earlier), self.own.payload]
         for start, end, payload in zip(starts, [*starts[1:], self.size], givers, strict=True):
             mine = np.flatnonzero((indices >= start) & (indices < end))
             if len(mine):
-                pieces.append(payload(indices[mine] - start))
+                pieces.append(payload(indices[mine] - start, column))
                 where.append(mine)
         if not pieces:
-            return self.own.payload(indices)
+            return self.own.payload(indices, column)
         kind = pieces[-1].type
         whole = pa.concat_arrays([piece.cast(kind) for piece in pieces])
         return whole.take(pa.array(np.argsort(np.concatenate(where), kind="stable")))

@@ -31,6 +31,7 @@ class Decode(Transform):
     """
 
     name = "image.decode"
+    derives = True
     Options = DecodeOptions
     libraries: ClassVar[tuple[str, ...]] = ("pillow",)
     offers: ClassVar[tuple[str, ...]] = ("gray64", "rgb224", "letterbox640")  # examples: `can_offer` knows every size

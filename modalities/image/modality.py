@@ -1,7 +1,7 @@
 """The image modality: one file is one record, packed byte for byte.
 
 Images are never re-encoded and never copied by the scan; the member is called .jpg whatever the format, because
-readers sniff the bytes and one suffix for all samples is what loaders require.
+readers sniff the bytes and one suffix for all samples is what loaders require. What came with an image is its `meta`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import orjson
 import pyarrow as pa
 from PIL import Image as Pillow
 
@@ -26,14 +27,15 @@ from .sniff import READABLE, SNIFF_BYTES, sniff, unreadable
 MAX_FILE_BYTES = 256 * 2**20
 _PREVIEW_PX, _PREVIEW_BYTES = 160, 6000
 _PREVIEW_PIXELS = 100_000_000
+_META_HEAD = b'{"meta":'
 
 
 class Image(Modality):
     """JPEG, PNG, WebP, GIF, TIFF, BMP and AVIF files, told by their first bytes."""
 
     name: ClassVar[str] = "image"
-    columns: ClassVar[pa.Schema] = pa.schema([("bytes", pa.large_binary())])
-    stored: ClassVar[bool] = False
+    columns: ClassVar[pa.Schema] = pa.schema([("bytes", pa.large_binary()), ("meta", pa.large_binary())])
+    refers: ClassVar[bool] = True
     formats: ClassVar[tuple[str, ...]] = ("auto", *READABLE)
     batch_rows: ClassVar[int] = 64
 
@@ -43,22 +45,26 @@ class Image(Modality):
 
     def read(self, entry: Entry, source: Source) -> Iterator[pa.RecordBatch]:
         """One record. Only the first 4 KiB are read of a file that is no image."""
+        schema = reader_schema(self)
         data, reason, detail = _load(Path(entry.root, entry.path), source.format)
-        row = {"bytes": data, "line": None, "id": None, "reason": reason, "detail": detail}
-        yield pa.RecordBatch.from_pylist([row], schema=reader_schema(self))
+        owner = entry.path.partition("/")[0] if "/" in entry.path else None
+        meta = None if reason or owner is None else orjson.dumps({"owner": owner})
+        row = {"bytes": data, "meta": meta, "reason": reason, "detail": detail, "at": None if reason else 0}
+        yield pa.RecordBatch.from_pylist([{name: row.get(name) for name in schema.names}], schema=schema)
 
     def sizes(self, batch: pa.RecordBatch) -> Columns:
-        """`jpg`: bytes of the file; `json`: of the empty body. Null where there is no image."""
-        data = batch.column("bytes")
+        """`jpg`: bytes of the file; `json`: of the body. Null where there is no image."""
+        data, meta = batch.column("bytes"), batch.column("meta")
         missing = data.is_null().to_numpy(zero_copy_only=False)
-        lengths = np.diff(buffers(data)[0])
-        return {"jpg": pa.array(lengths, pa.int64(), mask=missing), "json": pa.array(np.full(len(lengths), 2), pa.int64(), mask=missing)}
+        body = np.where(meta.is_valid().to_numpy(zero_copy_only=False), len(_META_HEAD) + np.diff(buffers(meta)[0]) + 1, 2)
+        return {"jpg": pa.array(np.diff(buffers(data)[0]), pa.int64(), mask=missing), "json": pa.array(body, pa.int64(), mask=missing)}
 
     def members(self, payload: pa.Table) -> dict[str, list[bytes]]:
-        """The file as it is, and an empty body for what the stages measured."""
-        return {"jpg": payload.column("bytes").to_pylist(), "json": [b"{}"] * payload.num_rows}
+        """The file as it is, and `{"meta": {...}}` or an empty body, for what the stages measured to be put before."""
+        meta = [b"{}" if one is None else _META_HEAD + one + b"}" for one in payload.column("meta").to_pylist()]
+        return {"jpg": payload.column("bytes").to_pylist(), "json": meta}
 
-    def payload_of(self, members: dict[str, bytes]) -> bytes:
+    def payload_of(self, members: dict[str, bytes], column: str = "") -> bytes:
         """The file."""
         return members["jpg"]
 

@@ -36,7 +36,6 @@ class Text(Modality):
 
     name: ClassVar[str] = "text"
     columns: ClassVar[pa.Schema] = COLUMNS
-    stored: ClassVar[bool] = True
     batch_bytes: ClassVar[int] = 4 << 20
     formats: ClassVar[tuple[str, ...]] = ("auto", *FORMATS)
     libraries: ClassVar[tuple[str, ...]] = ("pyarrow", "orjson", "resiliparse", "trafilatura", "pypdfium2")
@@ -87,7 +86,7 @@ class Text(Modality):
         objects = [payload.column(name).cast(pa.large_binary()).to_pylist() for name in ("meta", "record")]
         return {"json": list(map(_body, texts, urls, *objects))}
 
-    def payload_of(self, members: dict[str, bytes]) -> str:
+    def payload_of(self, members: dict[str, bytes], column: str = "") -> str:
         """The text; of a conversation the joined one that rules saw."""
         body = orjson.loads(members["json"])
         if "record" not in body:

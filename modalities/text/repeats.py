@@ -50,7 +50,7 @@ def repeats(entered: Entered, winnow: Winnow, size: int) -> Spans:
     parts = min(_MOST_PARTS, 1 + int(sizes.sum()) // 4 * _ROW_BYTES // memory)
     windows = _Parts(folder, parts, 3)
     for portion in _portions(records, sizes):
-        rows = repeated_windows(tokenise(entered.payload(portion)), portion, winnow, size, *marks)
+        rows = repeated_windows(tokenise(entered.payload(portion, "text")), portion, winnow, size, *marks)
         windows.add((rows[:, 0] >> np.uint64(48)) * np.uint64(parts) >> np.uint64(16), rows)
     last = records[np.searchsorted(np.cumsum(sizes), sizes.sum() / parts * np.arange(1, parts))].astype(np.uint64)
     places, groups, count = _Parts(folder, parts, 2), 0, 0
@@ -171,7 +171,7 @@ def _in_bytes(entered: Entered, spans: Rows, sizes: Ints, records: Ints) -> tupl
     texts = np.unique(record)
     for portion in _portions(texts, sizes[np.searchsorted(records, texts)]):
         a, b = np.searchsorted(record, [portion[0], portion[-1] + 1])
-        starts, ends, bounds = token_places(entered.payload(portion))
+        starts, ends, bounds = token_places(entered.payload(portion, "text"))
         begins = bounds[np.searchsorted(portion, record[a:b])]
         start[a:b], end[a:b] = starts[begins + first[a:b]], ends[begins + behind[a:b] - 1]
     return record, start, end, (spans[:, 3] >> _PLACE_BITS).astype(np.int64)

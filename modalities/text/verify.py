@@ -40,7 +40,7 @@ def exact_similarity(
     for pairs in portions(a, b, sizes, text_bytes):
         records = _distinct(a[pairs], b[pairs], len(sizes))
         place[records] = np.arange(len(records))
-        found[pairs] = compare(sets(entered.payload(records)), place[a[pairs]], place[b[pairs]])
+        found[pairs] = compare(sets(entered.payload(records, "text")), place[a[pairs]], place[b[pairs]])
     return found
 
 

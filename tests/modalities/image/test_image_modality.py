@@ -103,12 +103,15 @@ def test_an_image_d4a_cannot_decode_is_named_as_one(tmp_path):
 def test_members_are_the_bytes_as_they_were_and_sizes_say_so():
     data = [makers.encode(makers.scene(1), form) for form in ("JPEG", "WEBP")]
     schema = reader_schema(KIND)
-    rows = [{"bytes": each} | dict.fromkeys(schema.names[1:]) for each in [data[0], None, data[1]]]
-    sizes = KIND.sizes(pa.RecordBatch.from_pylist(rows, schema=schema).slice(1))
-    assert sizes["jpg"].to_pylist() == [None, len(data[1])]
-    members = KIND.members(pa.table({"bytes": pa.array([data[1]], pa.large_binary())}))
-    assert members["jpg"] == [data[1]] and sorted(members) == ["jpg", "json"]
-    assert sizes["json"].to_pylist() == [None, len(members["json"][0])]
+    meta = b'{"owner":"ann"}'
+    rows = [dict.fromkeys(schema.names) | {"bytes": each, "meta": meta} for each in [data[0], None, data[1]]]
+    batch = pa.RecordBatch.from_pylist([*rows, {**rows[0], "meta": None}], schema=schema).slice(1)
+    sizes = KIND.sizes(batch)
+    assert sizes["jpg"].to_pylist() == [None, len(data[1]), len(data[0])]
+    members = KIND.members(pa.Table.from_batches([batch.slice(1)]).select(KIND.columns.names))
+    assert members["jpg"] == [data[1], data[0]] and sorted(members) == ["jpg", "json"]
+    assert [orjson.loads(body) for body in members["json"]] == [{"meta": {"owner": "ann"}}, {}]
+    assert sizes["json"].to_pylist() == [None, *map(len, members["json"])]
 
 
 @pytest.mark.parametrize("kind", [*ODD, "noise"])
