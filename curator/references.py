@@ -1,0 +1,67 @@
+"""Payload that a record only refers to: bytes that lie in a file as they are, a photograph or a member of a tar.
+
+The scan copies none of them, and later rounds and Pack read them where they lie, so what they find is compared with the
+digest of what was seen. Copying them once would spare that and cost the room of the sources again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .errors import D4AError
+from .plan import FlowPlan
+from .stage import Ints
+
+# origin: partition ordinal << 32 | number of the entry in it; file, at: see modality.REFERENCE
+REFERRED = pa.schema([("origin", pa.int64()), ("file", pa.string()), ("at", pa.int64()), ("payload_bytes", pa.int64())])
+AGAIN = "run the same command again, with --fresh where the files' times are as they were, or a table names the files"
+
+
+def origins(ordinals: int | Ints, entries: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """(n,) int64: `origin` of records of the entries with these numbers."""
+    return pa.array(np.asarray(ordinals) << 32 | entries.to_numpy(zero_copy_only=False).astype(np.int64))
+
+
+def filled(flow: FlowPlan, stored: pa.RecordBatch, referred: pa.Table | pa.RecordBatch) -> pa.RecordBatch:
+    """Stored payload with the bytes that it only refers to.
+
+    stored    columns of the modality, the first one among them
+    referred  REFERRED of the same records
+    Raises D4AError when a file can no longer be read; who asks compares the digests.
+    """
+    wanted = np.flatnonzero(referred.column("at").is_valid().to_numpy(zero_copy_only=False))
+    if not len(wanted):
+        return stored
+    cells = stored.column(0).to_pylist()
+    rows = referred.take(pa.array(wanted)).select(REFERRED.names).to_pylist()
+    paths = [_path(flow, row["origin"], row["file"]) for row in rows]
+    for path in sorted(set(paths)):
+        mine = sorted((rows[k]["at"], rows[k]["payload_bytes"], k) for k in range(len(rows)) if paths[k] == path)
+        try:
+            with path.open("rb", buffering=0) as file:
+                for at, size, k in mine:
+                    cells[wanted[k]] = os.pread(file.fileno(), size, at)
+        except OSError as error:
+            raise D4AError(f"cannot be read again: {error.strerror}", str(path), AGAIN) from error
+    first = stored.schema.field(0)
+    return pa.RecordBatch.from_arrays([pa.array(cells, first.type), *stored.columns[1:]], schema=stored.schema)
+
+
+def _path(flow: FlowPlan, origin: int, file: str | None) -> Path:
+    entry = flow.partitions[origin >> 32].entries[origin & 0xFFFFFFFF]
+    return Path(entry.root, entry.path if file is None else file)
+
+
+def changed(flow: FlowPlan, referred: pa.Table) -> D4AError | None:
+    """The error that names the files of records that are not what the scan saw; None where they refer to none."""
+    rows = referred.filter(pc.is_valid(referred.column("at"))).select(["origin", "file"]).to_pylist()
+    names = sorted({row["file"] or flow.partitions[row["origin"] >> 32].entries[row["origin"] & 0xFFFFFFFF].path for row in rows})
+    if not names:
+        return None
+    what = f"{len(names)} source files changed since the scan: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"
+    return D4AError(what, hint=f"nothing was published; {AGAIN}")
