@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 from d4a.curator.columns import fixed_rows
 from d4a.modalities.image.decode import Decode, DecodeOptions
-from d4a.modalities.image.modality import Image as ImageModality
 from d4a.modalities.image.size import Size, SizeOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +21,7 @@ GREY = frozenset({"gray64"})
 
 
 def batch_of(*files):
-    schema = pa.schema([*ImageModality.columns, ("reason", pa.string()), ("detail", pa.string())])
+    schema = pa.schema([("bytes", pa.large_binary()), ("reason", pa.string()), ("detail", pa.string())])
     return pa.RecordBatch.from_pydict({"bytes": files, "reason": [None] * len(files), "detail": [None] * len(files)}, schema=schema)
 
 

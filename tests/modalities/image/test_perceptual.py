@@ -13,7 +13,6 @@ from d4a.curator.payload import digests
 from d4a.modalities.image import phash
 from d4a.modalities.image.decode import Decode, DecodeOptions
 from d4a.modalities.image.exact import ExactImage
-from d4a.modalities.image.modality import Image as ImageModality
 from d4a.modalities.image.perceptual import Perceptual, PerceptualOptions
 from PIL import Image
 from pydantic import ValidationError
@@ -37,7 +36,7 @@ class Reached:
 def reached(files, stage=None):
     """What Decide hands on after image.decode and the stage have run over the files."""
     stage = stage or Perceptual(PerceptualOptions())
-    schema = pa.schema([*ImageModality.columns, ("reason", pa.string()), ("detail", pa.string())])
+    schema = pa.schema([("bytes", pa.large_binary()), ("reason", pa.string()), ("detail", pa.string())])
     columns = {"bytes": files, "reason": [None] * len(files), "detail": [None] * len(files)}
     batch = Decode(DecodeOptions()).change(pa.RecordBatch.from_pydict(columns, schema=schema), frozenset({"gray64"}))
     payload = batch.column("bytes")
