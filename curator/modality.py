@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -23,6 +24,8 @@ class Entry:
     start, end       byte range [start, end); records that begin in it belong to it; end = size for whole files
     source   index of the source in the flow
     problem  why the file cannot be read at all (`permission_denied`), found while listing
+    beside   (path, size, mtime_ns) of files that belong to it and are no records of their own: a caption, labels
+    images   absolute folder of the files that it names, where the source says one; on no account part of a key
     """
 
     root: str
@@ -33,6 +36,8 @@ class Entry:
     end: int
     source: int = 0
     problem: str = ""
+    beside: tuple[tuple[str, int, int], ...] = ()
+    images: str = ""
 
 
 class Modality(ABC):
@@ -64,6 +69,10 @@ class Modality(ABC):
     @abstractmethod
     def accepts(self, path: str, source: Source) -> bool:
         """Whether a file found by recursion in a folder is for this modality (an explicit glob takes any file)."""
+
+    def arrange(self, entries: list[Entry], source: Source, skipped: Counter[str]) -> list[Entry]:
+        """The entries of a source with those that belong to others put beside them; what is left out is counted by a word in `skipped`."""
+        return entries
 
     def splits(self, path: str, source: Source) -> bool:
         """Whether the file may be cut into byte ranges."""

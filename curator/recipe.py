@@ -40,7 +40,8 @@ class Source(Schema):
     path: str = Field(min_length=1, description="File, folder or glob (`**` crosses folders); relative to the current directory.")
     recursive: bool = Field(True, description="Descend into sub-folders of a folder.")
     format: str = Field(
-        "auto", description="`auto` goes by the file name (text) or the first bytes (images); else a format the modality reads."
+        "auto",
+        description="`auto` goes by the file name, or the first bytes of an image or a JSON file; else a format the modality reads.",
     )
     text_field: str = Field("text", description="Field that holds the text, in formats with fields.")
     id_field: str = Field("id", description="Field that holds the record's own id; used as key where present.")
@@ -53,6 +54,17 @@ class Source(Schema):
     )
     extract: Literal["resiliparse", "trafilatura", "plain"] = Field(
         "resiliparse", description="How text is taken out of HTML: main content by one of two libraries, or all visible text (plain)."
+    )
+    image_field: str = Field(
+        "image", description="Field that holds the image in tables and conversations: its path, or its bytes, or both as `{bytes, path}`."
+    )
+    caption_field: str = Field(
+        "", description="Field that holds the caption, in tables and in the JSON beside an image; empty: `caption`, else `text`."
+    )
+    images: str = Field(
+        "",
+        description="Folder of the images that a table or a COCO file names; empty: the one the file lies in. Relative to the current"
+        " directory. Paths that lead out of it are refused.",
     )
     licence: str = Field("", description="SPDX identifier for all records of this source.")
 

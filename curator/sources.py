@@ -15,7 +15,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .errors import D4AError, MachineError, UsageError
@@ -74,7 +74,9 @@ def list_sources(flow: Flow, modality: Modality, exclude: Path) -> Listing:
         # a file that two sources of one root match is read once
         new = [entry for place, entry in found.items() if place not in seen]
         seen.update(found)
-        listing.entries += sorted(new, key=lambda entry: os.fsencode(entry.path))
+        arranged = modality.arrange(sorted(new, key=lambda entry: os.fsencode(entry.path)), source, listing.skipped)
+        images = str(Path(source.images).absolute()) if source.images else ""
+        listing.entries += [replace(entry, images=images) for entry in arranged] if images else arranged
     return listing
 
 
@@ -201,9 +203,10 @@ def changed(entries: list[Entry]) -> list[str]:
     """Paths whose size or time is no longer the listed one, or that are gone."""
     paths = []
     for entry in entries:
-        now = _entry(Path(entry.root), Path(entry.root, entry.path), entry.source)
-        if not entry.problem and (now.problem or (now.size, now.mtime_ns) != (entry.size, entry.mtime_ns)):
-            paths.append(entry.path)
+        for path, *state in [(entry.path, entry.size, entry.mtime_ns), *entry.beside]:
+            now = _entry(Path(entry.root), Path(entry.root, path), entry.source)
+            if not entry.problem and (now.problem or [now.size, now.mtime_ns] != state):
+                paths.append(path)
     return sorted(set(paths))
 
 
@@ -255,7 +258,7 @@ def _ends_group(entry: Entry, weighs: int, partition_bytes: int) -> bool:
 def _cut(entry: Entry, size: int) -> Iterator[Entry]:
     for start in range(0, entry.size, size):
         end = min(start + size, entry.size)
-        yield Entry(entry.root, entry.path, entry.size, entry.mtime_ns, start, end, entry.source)
+        yield replace(entry, start=start, end=end)
 
 
 def _uid(entries: list[Entry], flow: Flow) -> str:
@@ -264,7 +267,7 @@ def _uid(entries: list[Entry], flow: Flow) -> str:
     Unpacked archives may hold files of one name, size and time in two folders, so the name of the source's root
     counts too: as it is written where it is relative, else its last part.
     """
-    rows = [[os.fsencode(e.path).hex(), e.size, e.mtime_ns, e.start, e.end, e.problem] for e in entries]
+    rows = [[os.fsencode(e.path).hex(), e.size, e.mtime_ns, e.start, e.end, e.problem, *e.beside] for e in entries]
     source, root = flow.sources[entries[0].source], Path(entries[0].root)
     name = root.name if Path(source.path).is_absolute() else os.path.relpath(root)
     return digest(rows, name, source.model_dump(exclude={"path", "recursive", "licence"}))
