@@ -233,7 +233,7 @@ def _add(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
 def _ranking(stage: Dedup, entered: Joined) -> str:
     """Digest of the order of preference, where values of other stages decide it: their evidence is not this round's alone."""
     keep = getattr(stage.options, "keep", None)
-    if keep is None or not named_values(keep):
+    if not (stage.prefers if keep is None else named_values(keep)):
         return ""
     return hashlib.sha256(np.ascontiguousarray(stage.order(entered)).data).hexdigest()
 

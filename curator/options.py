@@ -104,7 +104,7 @@ class VariantOptions(Options):
 class DedupOptions(Options):
     """What every Dedup lets its user choose."""
 
-    keep: Keep | None = search(None, KEEP_DOC + " null: texts by `longest`, images by [largest, longest].")
+    keep: Keep | None = search(None, KEEP_DOC + " null: texts by `longest`, images by [largest, longest], pairs by their captions.")
     only_across_sources: bool = judge(
         False, "Only records of different sources of the recipe are duplicates of each other, as in Zyda-2; within a source all stay."
     )

@@ -290,9 +290,13 @@ class Entered(Protocol):
 
 
 class Dedup(Stage):
-    """Matches records with each other: a sketch in the scan, pairs and keepers in the decision."""
+    """Matches records with each other: a sketch in the scan, pairs and keepers in the decision.
+
+    prefers  values of other stages, by full name, that `preference` looks at where no `keep` is given
+    """
 
     reason: ClassVar[str] = "duplicate"
+    prefers: ClassVar[tuple[str, ...]] = ()
     Options: ClassVar[type[Options]] = DedupOptions
 
     @abstractmethod

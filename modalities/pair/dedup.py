@@ -1,0 +1,240 @@
+"""pair.dedup: the same picture with the same caption, or nearly so; one of them stays.
+
+A picture that comes again with another caption is another pair, and so is a caption under another picture: for these there are
+image.dedup.* and text.dedup.*. Pictures are compared first, since a caption may stand under many; captions then by their words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from ...curator.columns import buffers, fixed_column, fixed_rows
+from ...curator.dedup.preference import order_by
+from ...curator.options import DedupOptions, Options, judge, measure, search
+from ...curator.stage import Columns, Dedup, Entered, Floats, Ints, Pairs, Value
+from ..image import phash
+from ..text.fss import ShingleSets, shingle_sets
+from ..text.jaccard import jaccard
+from ..text.tokens import tokens_of
+
+CLIP_SCORE = "pair.clip_score.score"
+_FLAT = 3.0  # contrast under which a thumbnail has no structure, as in image.dedup.perceptual [grey levels]
+_AT_A_TIME = 1 << 20  # pairs of captions
+
+
+class PairDedupOptions(DedupOptions):
+    """What the same picture is, and what the same caption."""
+
+    image: Literal["perceptual", "exact"] = measure(
+        "perceptual",
+        "Which pictures are the same. perceptual: those as similar as `image_threshold`, re-encoded, resized or cropped ones among them."
+        " exact: files of equal bytes; needs no image.decode. A picture without structure is the same by its bytes only.",
+    )
+    image_threshold: float = search(
+        0.9,
+        "Similarity of two pictures in the sense of image.dedup.perceptual at or above which they are the same.",
+        ge=0.5,
+        le=phash.ENOUGH,
+    )
+    threshold: float = judge(
+        0.8,
+        "Jaccard index of two captions' sets of words at or above which they are duplicates where the pictures are the same. Words are"
+        " those of text.dedup.fuzzy: case and punctuation do not count, nor does order. 1: equal sets, COYO's (image_phash, text).",
+        ge=0,
+        le=1,
+    )
+    pairs_from: float = search(
+        0.5, "Pairs are kept from this Jaccard index on, so that the threshold can move above it without a new search.", ge=0, le=1
+    )
+
+
+_WORDS = (
+    Value("words", pa.large_binary(), "Hashes of the distinct words of the caption: uint64, little-endian, ascending.", sketch=True),
+    Value("fingerprint", pa.uint64(), "Hash of the list of lower-cased words; of the bytes where there is none.", sketch=True),
+    Value("word_count", pa.int64(), "Words of the caption, repeated ones too: of two captions the longer one is kept."),
+)
+_THUMB = Value("thumb", pa.binary(phash.SIDE**2), "Grey thumbnail, 32 x 32 bytes, as of image.dedup.perceptual.", sketch=True)
+
+
+class PairDedup(Dedup):
+    """Drop a pair whose picture and caption are those of a kept one.
+
+    Without `keep` the best caption is kept: by `pair.clip_score` where a stage of this name ran before, then the one of more words, then
+    the larger picture. The similarity in the ledger is that of the captions.
+    """
+
+    name: ClassVar[str] = "pair.dedup"
+    reason: ClassVar[str] = "duplicate_pair"
+    Options: ClassVar[type[Options]] = PairDedupOptions
+    options: PairDedupOptions
+    prefers: ClassVar[tuple[str, ...]] = (CLIP_SCORE,)
+    values: ClassVar[tuple[Value, ...]] = (_THUMB, *_WORDS)
+
+    def __init__(self, options: PairDedupOptions) -> None:
+        super().__init__(options)
+        self._looks = options.image == "perceptual"
+        self.values = (_THUMB, *_WORDS) if self._looks else _WORDS  # type: ignore[misc]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The caption, and the grey picture where looks count."""
+        return ("gray64", "text") if self._looks else ("text",)
+
+    @property
+    def threshold(self) -> float:
+        """Captions at or above this similarity are duplicates, where the pictures are the same."""
+        return self.options.threshold
+
+    def search_key(self) -> dict[str, Any]:
+        """Only a threshold under `pairs_from` asks for a new search."""
+        return {**super().search_key(), "pairs_from": self._floor}
+
+    @property
+    def _floor(self) -> float:
+        return min(self.options.threshold, self.options.pairs_from)
+
+    def sketch(self, batch: pa.RecordBatch) -> Columns:
+        """The words of each caption, and the thumbnail of its picture."""
+        tokens = tokens_of(batch.column("text"))
+        sets = shingle_sets(tokens, 1)
+        data = pa.py_buffer(sets.hashes.astype("<u8", copy=False).tobytes())
+        words = pa.Array.from_buffers(pa.large_binary(), batch.num_rows, [None, pa.py_buffer(8 * sets.offsets), data])
+        found = {"words": words, "fingerprint": pa.array(tokens.fingerprints), "word_count": pa.array(np.diff(tokens.offsets))}
+        if self._looks:
+            found["thumb"] = fixed_column(phash.thumbnails(fixed_rows(batch.column("gray64"), np.uint8, (64, 64))))
+        return found
+
+    def preference(self, entered: Entered) -> Ints:
+        """By `keep`; without it the best caption, then the larger picture, more bytes, input order."""
+        if self.options.keep is not None:
+            return super().preference(entered)
+        order = order_by(entered, ["largest", "longest"])
+        order = order[np.argsort(-entered.column("word_count").to_numpy()[order], kind="stable")]
+        return order[np.argsort(-_clip_scores(entered)[order], kind="stable")]
+
+    def details(self, entered: Entered, dropped: Ints, twins: Ints, similarity: Floats) -> list[str]:
+        """Whether the two pictures are one file."""
+        digests = fixed_rows(entered.column("digest"), np.uint64, (2,))
+        same = (digests[dropped] == digests[twins]).all(1)
+        return ["the same image file" if one else "another file of the same picture" for one in same.tolist()]
+
+    def pairs(self, entered: Entered) -> Pairs:
+        """Every pair of the same picture whose captions are as similar as the floor.
+
+        Pairs of the same picture and the same caption are searched once, for the most preferred of them.
+        """
+        order = self.order(entered)
+        picture, alike = self._pictures(entered, order)
+        kinds = _kinds(picture, entered.column("fingerprint").to_numpy()[order])
+        captions = _sets(entered.column("words").take(pa.array(order[kinds.first])))
+        found = [_copies(kinds)]
+        for a, b in _candidates(picture[kinds.first], alike):
+            similarity = jaccard(captions, a, b)
+            near = similarity >= self._floor
+            found += _all_members(kinds, a[near], b[near], similarity[near])
+        one, other, similarity = (np.concatenate(each) for each in zip(*found, strict=True))
+        return Pairs(order[one], order[other], similarity, {"pictures": len(np.unique(picture))})
+
+    def _pictures(self, entered: Entered, order: Ints) -> tuple[Ints, Ints]:
+        """(n,) the number of each record's picture, records in order; (p, 2) numbers of pictures that look the same."""
+        digest = fixed_rows(entered.column("digest"), np.uint64, (2,))[order]
+        if not self._looks:
+            return _numbered(digest), np.zeros((0, 2), np.int64)
+        thumbs = fixed_rows(entered.column("thumb"), np.uint8, (phash.SIDE, phash.SIDE))[order]
+        structured = phash.contrast(thumbs) >= _FLAT
+        looks = np.where(structured[:, None], thumbs.reshape(len(thumbs), -1).view(np.uint64), np.uint64(0))
+        picture = _numbered(np.concatenate([looks, np.where(structured[:, None], np.uint64(0), digest)], 1))
+        first = np.unique(picture[structured], return_index=True)[1]
+        a, b, _ = phash.similar_pairs(thumbs[structured][first], self.options.image_threshold)
+        number = picture[structured][first]
+        return picture, np.stack([number[a], number[b]], 1)
+
+
+class _Kinds(NamedTuple):
+    """Records, by their place in the order of preference, sorted into kinds: one picture with one caption.
+
+    first    (k,) int64      place of the most preferred record of each kind
+    members  (n,) int64      all places, kind after kind, ascending in each
+    starts   (k + 1,) int64  where each kind's members begin
+    """
+
+    first: Ints
+    members: Ints
+    starts: Ints
+
+
+def _kinds(picture: Ints, caption: Any) -> _Kinds:
+    """Kinds in order of the number of their picture."""
+    by = np.lexsort((caption, picture))  # stable, so that places ascend in a kind
+    opens = np.ones(len(by), np.bool_)
+    opens[1:] = (np.diff(picture[by]) != 0) | (caption[by][1:] != caption[by][:-1])
+    starts = np.append(np.flatnonzero(opens), len(by)).astype(np.int64)
+    return _Kinds(by[starts[:-1]].astype(np.int64), by.astype(np.int64), starts)
+
+
+_Found = tuple[Ints, Ints, Floats]
+
+
+def _copies(kinds: _Kinds) -> _Found:
+    """Every record with the first of its kind."""
+    heads = np.repeat(kinds.first, np.diff(kinds.starts))
+    others = heads != kinds.members
+    return heads[others], kinds.members[others], np.ones(int(others.sum()))
+
+
+def _candidates(picture: Ints, alike: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Pairs of kinds of one picture, or of two that look alike, some at a time. `picture` ascends."""
+    if not len(picture):
+        return
+    starts = np.searchsorted(picture, np.arange(picture[-1] + 2)).astype(np.int64)
+    own = np.arange(len(picture), dtype=np.int64)
+    sizes = np.diff(starts)[alike[:, 0]]
+    head = np.concatenate([own, _ranges(starts[alike[:, 0]], sizes)])
+    begin = np.concatenate([own + 1, np.repeat(starts[alike[:, 1]], sizes)])
+    end = np.concatenate([starts[picture + 1], np.repeat(starts[alike[:, 1] + 1], sizes)])
+    portion = np.cumsum(end - begin) // _AT_A_TIME
+    for rows in np.split(np.arange(len(head)), np.flatnonzero(np.diff(portion)) + 1):
+        counts = end[rows] - begin[rows]
+        yield np.repeat(head[rows], counts), _ranges(begin[rows], counts)
+
+
+def _all_members(kinds: _Kinds, a: Ints, b: Ints, similarity: Floats) -> list[_Found]:
+    """Pairs of kinds -> pairs of records: the first of each kind with all of the other one.
+
+    Two that are not first decide nothing: the first of their kind is kept or dropped before them.
+    """
+    found = []
+    for head, other, skip in ((a, b, 0), (b, a, 1)):  # the pair of both firsts comes once
+        begin = kinds.starts[other] + skip
+        sizes = kinds.starts[other + 1] - begin
+        found.append((np.repeat(kinds.first[head], sizes), kinds.members[_ranges(begin, sizes)], np.repeat(similarity, sizes)))
+    return found
+
+
+def _ranges(begin: Ints, sizes: Ints) -> Ints:
+    """begin[0], begin[0] + 1, … of sizes[0] numbers, then those of the next."""
+    return np.arange(sizes.sum()) + np.repeat(begin - np.cumsum(sizes) + sizes, sizes)
+
+
+def _numbered(rows: Any) -> Ints:
+    """(n, w) words -> (n,) int64: a number for each distinct row, from 0."""
+    whole = np.ascontiguousarray(rows).view(f"V{rows.itemsize * rows.shape[1]}").reshape(-1)
+    return np.unique(whole, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _sets(words: pa.ChunkedArray) -> ShingleSets:
+    offsets, data = buffers(words)
+    hashes = np.frombuffer(data[offsets[0] : offsets[-1]].tobytes(), "<u8").astype(np.uint64, copy=False)
+    return ShingleSets(hashes, (offsets - offsets[0]) // 8)
+
+
+def _clip_scores(entered: Entered) -> Floats:
+    """(n,) float64, the least number where there is none."""
+    column = entered.foreign(CLIP_SCORE)
+    if column is None:
+        return np.zeros(entered.size)
+    return np.asarray(column.fill_null(-np.inf).to_numpy(), np.float64)
