@@ -29,41 +29,51 @@ class Previews:
         self._plan = plan or published_plan(self._store)
         self._evidence: dict[str, Evidence] = {}
 
-    def get(self, flow: str, ids: list[int], whole: bool = False) -> dict[int, tuple[str, bytes]]:
-        """id -> (media type, bytes) for those of the records that can be shown; with `whole`, texts at full length."""
+    def get(self, flow: str, ids: list[int], whole: bool = False) -> dict[int, dict[str, bytes]]:
+        """id -> media type -> bytes for those of the records that can be shown; with `whole`, texts at full length."""
         if self._plan is None or not ids:
             return {}
         try:
             evidence = self._of_flow(self._plan, flow)
             wanted = np.array(sorted(set(ids)), np.int64)
             indices = evidence.starts[wanted >> 32] + (wanted & 0xFFFFFFFF)
-            seen = evidence.table(0, ["digest"], indices)
-            places = evidence.places(indices, 0).append_column("digest", seen.column("digest"))
+            seen = evidence.table(0, ["digest", "rest"], indices)
+            places = evidence.places(indices, 0)
+            for name in seen.column_names:
+                places = places.append_column(name, seen.column(name))
         except (D4AError, OSError, IndexError, KeyError, ValueError):
             return {}  # a preview is a courtesy: the state may be of another run, or gone
         shown = {}
         for position in np.flatnonzero(places.column("payload").is_valid().to_numpy()).tolist():
-            payload = self._payload(evidence, places.slice(position, 1))
-            if payload is not None:
-                kind, short = evidence.flow.modality.preview(payload)
-                shown[int(wanted[position])] = (kind, payload if whole and kind == "text/plain" else short)
+            views = self._views(evidence, places.slice(position, 1), whole)
+            if views:
+                shown[int(wanted[position])] = views
         return shown
+
+    def _views(self, evidence: Evidence, place: pa.Table, whole: bool) -> dict[str, bytes]:
+        modality, views = evidence.flow.modality, {}
+        for column in modality.shown:
+            payload = self._payload(evidence, place, column)
+            if payload is not None:
+                kind, short = modality.preview(payload, column)
+                views[kind] = payload if whole and kind == "text/plain" else short
+        return views
 
     def _of_flow(self, plan: Plan, flow: str) -> Evidence:
         if flow not in self._evidence:
             self._evidence[flow] = Evidence(self._store, plan.flow(flow), plan.limit)
         return self._evidence[flow]
 
-    def _payload(self, evidence: Evidence, place: pa.Table) -> bytes | None:
-        """One record's payload at a time: an image may be as large as a file can be."""
-        flow, proper = evidence.flow, evidence.flow.modality.columns.names[0]
+    def _payload(self, evidence: Evidence, place: pa.Table, column: str) -> bytes | None:
+        """A column of one record at a time: an image may be as large as a file can be."""
+        flow, (proper, *others) = evidence.flow, evidence.flow.modality.columns.names
         try:
-            payload = read_payload(self._store, flow, place, [proper])
+            payload = read_payload(self._store, flow, place, [proper] if column == proper else others)
         except (D4AError, OSError):
             return None  # its source may have moved since
         if not as_seen(payload, place, proper).all():
             return None  # changed or damaged
-        value = payload.column(0)[0].as_py()
+        value = payload.column(column)[0].as_py()
         return value.encode() if isinstance(value, str) else value
 
 

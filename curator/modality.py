@@ -107,9 +107,14 @@ class Modality(ABC):
     def payload_of(self, members: dict[str, bytes], column: str = "") -> str | bytes:
         """A payload column (text, image bytes; by default the first one) of a sample, out of what `members` made."""
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Payload columns that people are shown of a record, each of another media type."""
+        return (self.columns.names[0],)
+
     @abstractmethod
-    def preview(self, payload: bytes) -> tuple[str, bytes]:
-        """(media type, bytes) small enough for the report: at most 600 characters, or a thumbnail of at most 6 kB."""
+    def preview(self, payload: bytes, column: str = "") -> tuple[str, bytes]:
+        """(media type, bytes) of a payload column, small enough for the report: at most 600 characters, or a thumbnail of at most 6 kB."""
 
 
 READER_TAIL = [

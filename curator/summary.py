@@ -200,7 +200,7 @@ def counted(count: int, noun: str) -> str:
 # ----------------------------------------------------------------------------------------------------- why
 
 
-def why_record(row: dict[str, Any], payloads: dict[int, tuple[str, bytes]]) -> RenderableType:
+def why_record(row: dict[str, Any], payloads: dict[int, dict[str, bytes]]) -> RenderableType:
     """One ledger row as sentences, and for a text duplicate the words that differ."""
     kept = row["verdict"] == "kept"
     head = Text.assemble(
@@ -241,13 +241,13 @@ def _twin_lines(row: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _side_by_side(row: dict[str, Any], payloads: dict[int, tuple[str, bytes]]) -> list[RenderableType]:
+def _side_by_side(row: dict[str, Any], payloads: dict[int, dict[str, bytes]]) -> list[RenderableType]:
     """For texts: the words that only one of the two has, with a few before them, and how many they share."""
     twin = row["twin_row"]
-    both = [payloads.get(row["id"]), payloads.get(twin["id"]) if twin else None]
-    if any(one is None or one[0] != "text/plain" for one in both):
+    both = [payloads.get(one["id"], {}).get("text/plain") for one in (row, twin) if one]
+    if len(both) < 2 or None in both:
         return []
-    left, right = (spaced_words(one[1].decode("utf-8", "replace")) for one in both if one is not None)
+    left, right = (spaced_words(one.decode("utf-8", "replace")) for one in both if one is not None)
     before, length = _stretch(left, right), len(right)
     left, right = left[:COMPARED_WORDS], right[before : before + COMPARED_WORDS]
     matcher = SequenceMatcher(None, [word.rstrip() for word in left], [word.rstrip() for word in right], autojunk=False)

@@ -21,10 +21,10 @@ class Previews:
     def __init__(self, views: Mapping[int, tuple[str, bytes]] | None = None, every: tuple[str, bytes] | None = None) -> None:
         self.views, self.every = views or {}, every
 
-    def get(self, flow: str, ids: list[int]) -> dict[int, tuple[str, bytes]]:
+    def get(self, flow: str, ids: list[int]) -> dict[int, dict[str, bytes]]:
         if self.every is not None:
-            return dict.fromkeys(ids, self.every)
-        return {one: self.views[one] for one in ids if one in self.views}
+            return {one: dict([self.every]) for one in ids}
+        return {one: dict([self.views[one]]) for one in ids if one in self.views}
 
 
 def kept(number: int, key: str | None = None, **more: Any) -> Row:

@@ -20,8 +20,8 @@ from ..stage import Dedup, Judging, Stage, Transform
 class Shown(Protocol):
     """Where previews come from; `explain.Previews` is one."""
 
-    def get(self, flow: str, ids: list[int]) -> Mapping[int, tuple[str, bytes]]:
-        """id -> (media type, bytes) for those of the records that can be shown."""
+    def get(self, flow: str, ids: list[int]) -> Mapping[int, Mapping[str, bytes]]:
+        """id -> media type -> bytes for those of the records that can be shown."""
         ...
 
 

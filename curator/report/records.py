@@ -18,14 +18,14 @@ _SAMPLE_CHARACTERS = 320
 _EXCERPT_CHARACTERS = 600
 _NARROW = "\u00a0"  # keeps a sign and its number on one line
 _PICTURE_BYTES = 24_000
-Views = Mapping[int, tuple[str, bytes]]
+Views = Mapping[int, Mapping[str, bytes]]
 
 
 @dataclass(frozen=True)
 class Gallery:
     """What the rows of one flow look like.
 
-    views    id -> preview
+    views    id -> media type -> preview
     values   (stage, reason) -> name of the value that decided
     keeps    (stage, reason) -> "≥" or "≤", where the side is known
     """
@@ -37,25 +37,33 @@ class Gallery:
     @property
     def has_text(self) -> bool:
         """Whether any of the rows has an excerpt."""
-        return any(media_type == "text/plain" for media_type, _ in self.views.values())
+        return any("text/plain" in views for views in self.views.values())
 
     def text(self, row: Row | None) -> str | None:
-        """The excerpt of a record with a text; one that was cut ends in `CUT`."""
-        media_type, data = self.views.get(row["id"], ("", b"")) if row else ("", b"")
-        if media_type != "text/plain":
+        """The excerpt of a record with a text, or caption; one that was cut ends in `CUT`."""
+        data = self.views.get(row["id"], {}).get("text/plain") if row else None
+        if data is None:
             return None
         whole = data.decode("utf-8", "replace")
         text = _BLANK_LINES.sub("\n", whole[:_EXCERPT_CHARACTERS].strip())
         return text + CUT if len(whole) >= _EXCERPT_CHARACTERS else text
 
     def view(self, row: Row, characters: int = _SAMPLE_CHARACTERS) -> Html:
-        """Excerpt or thumbnail of a record, or a line that there is none."""
+        """Thumbnail and excerpt of a record, whichever it has, or a line that there is none."""
         text = self.text(row)
-        if text is not None:
-            return excerpt(lines(text if len(text) <= characters else text[:characters].rstrip() + CUT))
-        media_type, data = self.views.get(row["id"], ("", b""))
-        shown = picture(media_type, data, f"thumbnail of {clip(row['key'], 80)}") if len(data) <= _PICTURE_BYTES else None
-        return tag("div", shown, class_="thumb") if shown else tag("p", "no preview", class_="thumb none")
+        if text is None:
+            return self.thumbnail(row) or tag("p", "no preview", class_="thumb none")
+        words = excerpt(lines(text if len(text) <= characters else text[:characters].rstrip() + CUT))
+        return join([self.thumbnail(row), words])
+
+    def thumbnail(self, row: Row | None) -> Html:
+        """The picture of a record, empty where it has none."""
+        found = self.views.get(row["id"], {}) if row else {}
+        for media_type, data in found.items():
+            shown = picture(media_type, data, f"thumbnail of {clip(row['key'], 80)}") if row and len(data) <= _PICTURE_BYTES else None
+            if shown is not None:
+                return tag("div", shown, class_="thumb")
+        return Html("")
 
     def decided(self, row: Row) -> Html:
         """What was measured, and against what."""
@@ -155,10 +163,11 @@ def _dropped_card(row: Row, reference: str | None, gallery: Gallery) -> Html:
         shown = gallery.view(row, 1000)
     elif text.lower() == reference.lower():
         alike = row["similarity"] is None or row["similarity"] >= 1
-        shown = tag("p", "The same excerpt." if alike else "The same excerpt; the texts differ further on.", class_="same")
+        same = tag("p", "The same excerpt." if alike else "The same excerpt; the texts differ further on.", class_="same")
+        shown = join([gallery.thumbnail(row), same])
     else:
         marked = mark(text, reference)
-        shown = excerpt(marked) if marked else join([gallery.view(row, 1000), _FAR_APART])
+        shown = join([gallery.thumbnail(row), excerpt(marked)] if marked else [gallery.view(row, 1000), _FAR_APART])
     said = f" · {clip(row['detail'], 160)}" if row["detail"] else ""
     measured = tag("p", "similarity ", tag("b", number(row["similarity"])), said, class_="measured")
     return tag("li", tag("p", "dropped", class_="flag"), shown, tag("p", name(row["key"]), class_="key"), measured, class_="card")

@@ -64,11 +64,11 @@ class Image(Modality):
         meta = [b"{}" if one is None else _META_HEAD + one + b"}" for one in payload.column("meta").to_pylist()]
         return {"jpg": payload.column("bytes").to_pylist(), "json": meta}
 
-    def payload_of(self, members: dict[str, bytes], column: str = "") -> bytes:
+    def payload_of(self, members: dict[str, bytes], column: str = "") -> str | bytes:
         """The file."""
         return members["jpg"]
 
-    def preview(self, payload: bytes) -> tuple[str, bytes]:
+    def preview(self, payload: bytes, column: str = "") -> tuple[str, bytes]:
         """A JPEG thumbnail of at most 160 x 160 pixels and 6 kB; a grey square for what cannot be decoded."""
         try:
             with quiet(_PREVIEW_PIXELS):

@@ -93,7 +93,7 @@ class Text(Modality):
             return str(body["text"])
         return joined_text(body["record"], structure_of(body["record"]) or "")
 
-    def preview(self, payload: bytes) -> tuple[str, bytes]:
+    def preview(self, payload: bytes, column: str = "") -> tuple[str, bytes]:
         """The first 600 characters."""
         head = payload[: 4 * _PREVIEW_CHARACTERS].decode("utf-8", "ignore")  # a character cut at the end
         return "text/plain", head[:_PREVIEW_CHARACTERS].encode()

@@ -26,7 +26,7 @@ ROW = {
 
 def told(part: list[str], book: list[str]) -> str:
     console = Console(width=160)
-    payloads = {1: ("text/plain", " ".join(part).encode()), 2: ("text/plain", " ".join(book).encode())}
+    payloads = {1: {"text/plain": " ".join(part).encode()}, 2: {"text/plain": " ".join(book).encode()}}
     with console.capture() as capture:
         console.print(why_record(ROW, payloads))
     return capture.get()
