@@ -8,18 +8,33 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
+from pydantic import field_validator
 
-from ...curator.options import Options, measure
-from ...curator.stage import Transform, Value
+from ...curator.options import Options, judge, measure
+from ...curator.stage import Judgement, Transform, Value
+from ...curator.wording import did_you_mean
 from .picture import Picture, RefusedError, quiet, read_picture
+from .sniff import READABLE
 from .views import View, parse_view
 
 
 class DecodeOptions(Options):
-    """What is too large to decode."""
+    """What is too large to decode, and which formats stay."""
 
     max_pixels: int = measure(100_000_000, "Larger pictures are refused by their header, before they are decoded [pixels].", ge=1)
+    formats: list[str] | None = judge(
+        None, f"Formats that stay, of {', '.join(READABLE)}; others are dropped as `other_format`; null: all."
+    )
+
+    @field_validator("formats")
+    @classmethod
+    def _known(cls, formats: list[str] | None) -> list[str] | None:
+        for name in formats or ():
+            if name not in READABLE:
+                raise ValueError(f"no format is called {name!r}: {did_you_mean(name, READABLE) or ', '.join(READABLE)}")
+        return formats
 
 
 class Decode(Transform):
@@ -72,6 +87,17 @@ class Decode(Transform):
             added[name] = pa.array(words, pa.string())
         columns = {name: batch.column(name) for name in batch.schema.names} | added
         return pa.RecordBatch.from_pydict(columns)
+
+    def judge(self, values: pa.Table) -> Judgement:
+        """Drop what `formats` does not name."""
+        verdict = Judgement.keep_all(values.num_rows)
+        if self.options.formats is not None:
+            found = values.column("format").to_numpy(zero_copy_only=False)
+            other = values.column("format").is_valid().to_numpy() & ~np.isin(found.astype(str), self.options.formats)
+            verdict.drop(other, "other_format", np.full(len(other), np.nan), np.nan)
+            verdict.detail = np.full(len(other), None, np.object_)
+            verdict.detail[other] = found[other]
+        return verdict
 
     def _decode(self, batch: pa.RecordBatch, views: list[View]) -> list[Picture | RefusedError | None]:
         """What became of each record; None for those without bytes."""

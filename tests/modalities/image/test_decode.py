@@ -1,4 +1,4 @@
-"""image.decode and image.size: every odd file is decoded rightly or refused with a reason, and views are what they claim."""
+"""image.decode: every odd file is decoded rightly or refused with a reason, and views are what they claim."""
 
 import io
 import struct
@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 from d4a.curator.columns import fixed_rows
 from d4a.modalities.image.decode import Decode, DecodeOptions
-from d4a.modalities.image.size import Size, SizeOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pydantic import ValidationError
 
 SCENE = makers.scene(1)
 GREY = frozenset({"gray64"})
@@ -248,15 +248,9 @@ def test_a_file_cut_short_is_called_truncated(form):
     assert {row(data[: int(len(data) * share)])["reason"] for share in (0.3, 0.6, 0.95)} == {"truncated_image"}
 
 
-def test_size_measures_the_upright_picture_and_judges_it():
-    files = [makers.turned(SCENE, 6), ODD["tiny"][1], ODD["longaspect"][1]]
-    stage = Size(SizeOptions())
-    values = stage.measure(decode(*files))
-    assert values["min_side"].to_pylist() == [240, 24, 60]
-    assert values["aspect"].to_pylist() == pytest.approx([4 / 3, 1.0, 1600 / 60])
-    verdict = stage.judge(pa.table(values))
-    assert verdict.keep.tolist() == [True, False, False]
-    assert [verdict.reasons[code] for code in verdict.reason[1:]] == ["too_small", "too_small"]
-    assert Size(SizeOptions(min_side_px=None, max_aspect=None)).judge(pa.table(values)).keep.all()
-    long_only = Size(SizeOptions(min_side_px=10)).judge(pa.table(values))
-    assert long_only.keep.tolist() == [True, True, False] and long_only.reasons[long_only.reason[2]] == "too_long"
+def test_formats_that_stay():
+    table = pa.Table.from_batches([decode(*(makers.encode(SCENE, form) for form in ("JPEG", "PNG", "GIF")), ODD["garbage"][1])])
+    found = Decode(DecodeOptions(formats=["jpeg", "png"])).judge(table.filter(table.column("reason").is_null()))
+    assert found.keep.tolist() == [True, True, False] and found.reasons == ["other_format"] and found.detail[2] == "gif"
+    with pytest.raises(ValidationError, match="did you mean `jpeg`"):
+        DecodeOptions(formats=["jpg"])
