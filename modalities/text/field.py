@@ -57,7 +57,7 @@ class Field(Filter):
         return {"value": pa.array([read(_at(meta, path)) for meta in batch.column("meta").to_pylist()], pa.float64())}
 
 
-def _at(meta: str | None, path: list[str]) -> Any:
+def _at(meta: str | bytes | None, path: list[str]) -> Any:
     found = orjson.loads(meta) if meta else None
     for name in path:
         found = found.get(name) if isinstance(found, dict) else None

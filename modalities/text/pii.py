@@ -90,8 +90,8 @@ class Pii(Transform):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The text, and the record where it is packed instead."""
-        return ("text", "record")
+        """The text; `record`, which is packed instead where there is one, is no column of captions."""
+        return ("text",)
 
     def rules(self) -> Sequence[Rule]:
         """`too_much_pii`: more than `max_found`."""
@@ -99,7 +99,8 @@ class Pii(Transform):
 
     def change(self, batch: pa.RecordBatch, wanted: frozenset[str]) -> pa.RecordBatch:
         """The batch with masked text and record, and the values."""
-        text, record, n = batch.column("text"), batch.column("record"), batch.num_rows
+        text, n = batch.column("text"), batch.num_rows
+        columns = {name: batch.column(name) for name in batch.schema.names}
         found, bounds = find(text, self.options.kinds, self.options.private_ips)
         counts = np.zeros((n, len(KINDS)), np.int64)
         np.add.at(counts, (np.repeat(np.arange(n), np.diff(bounds)), found[:, KIND]), 1)
@@ -107,12 +108,11 @@ class Pii(Transform):
         if self.options.mask != "none":
             if len(found):
                 text, characters = mask(text, found, bounds, self._masks)
-            if record.null_count < n:
-                record = self._mask_records(record)
+            if "record" in columns and columns["record"].null_count < n:
+                columns["record"] = self._mask_records(columns["record"])
         nothing = pa.nulls(n, pa.int64())
-        columns = {name: batch.column(name) for name in batch.schema.names}
         columns.update({kind: pa.array(counts[:, k]) if kind in self.options.kinds else nothing for k, kind in enumerate(KINDS)})
-        columns.update(text=text, record=record, found=pa.array(counts.sum(axis=1)), chars_masked=pa.array(characters))
+        columns.update(text=text, found=pa.array(counts.sum(axis=1)), chars_masked=pa.array(characters))
         return pa.RecordBatch.from_pydict(columns)
 
     @property
