@@ -23,6 +23,7 @@ from .dedup.preference import lacking
 from .errors import D4AError, UsageError
 from .modality import Entry, Modality
 from .recipe import Flow, Recipe, StageSpec
+from .recipe_stages import works_on
 from .registry import modality, stage_class, stage_names
 from .sources import Partition, list_sources, partition
 from .stage import Cut, Cutter, Dedup, Facts, Filter, Machine, Stage, Transform
@@ -347,12 +348,12 @@ def _giver(kind: Modality, column: str, known: set[str]) -> str:
     """A hint: the stage that gives a column, or a name close to it."""
     for name in stage_names():
         found = stage_class(name)
-        if name.startswith(f"{kind.name}.") and issubclass(found, Transform):
+        if name.split(".")[0] in works_on(kind.name) and issubclass(found, Transform):
             stage = found(found.Options())
             if stage.can_offer(column) or column in {value.name for value in stage.values}:
                 return f"put `- use: {name}` before it"
     near = difflib.get_close_matches(column, sorted(known), 1)
-    return f"did you mean {near[0]}?" if near else ""
+    return f"did you mean {near[0]}?" if near else f"a record of {kind.name} has {', '.join(kind.columns.names)}"
 
 
 def wanted_columns(stages: list[Stage], index: int) -> frozenset[str]:
