@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".bz2": "bz2", ".xz": "xz"}
+COMPRESSIONS = {".gz": "gzip", ".tgz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".bz2": "bz2", ".xz": "xz"}
 # Text shrinks three- to tenfold, logs and templates up to a hundredfold; a gzip bomb reaches 1,030, the others thousands.
 # The first bytes are free: a small file of blanks does no harm.
 MAX_RATIO = 200

@@ -1,0 +1,101 @@
+"""What lies beside an image, as a file or as a member of its sample: a caption, JSON, a class, other bytes.
+
+All of it goes into `meta`, so nothing is lost on the way to a shard; what JSON cannot hold is base64, and what is over
+BESIDE_BYTES is left out and says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import json
+import re
+from typing import Any
+
+import orjson
+
+from ...curator.recipe import Source
+from .records import Record, free_name
+
+BESIDE_BYTES = 4 << 20  # of one record
+CAPTIONS = ("txt", "caption")
+_FIELDS = ("caption", "text")
+_LONG_NUMBER = re.compile(rb"\d{17}")  # orjson reads integers beyond 64 bits as floats
+_WHOLE_NUMBERS = frozenset({"cls", "cls2", "index", "inx", "id"})  # what WebDataset decodes as integers
+
+
+class Beside:
+    """Collects what lies beside one image, in order, and makes its caption and `meta` of it."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._fields: dict[str, Any] = {}
+        self._texts: dict[str, str] = {}
+        self._others: dict[str, Any] = {}
+        self._left = BESIDE_BYTES
+        self._lack = ""
+
+    def add(self, suffix: str, data: bytes, size: int) -> None:
+        """`size` bytes under a suffix; `data` may be shorter where that is more than BESIDE_BYTES."""
+        if size > self._left:
+            self._others[suffix] = {"left_out": f"{size} bytes; {BESIDE_BYTES >> 20} MiB beside an image are kept"}
+            self._lack = self._lack or (f"{suffix}: {size} bytes" if suffix in CAPTIONS else "")
+            return
+        self._left -= size
+        if suffix == "json" and (value := parse_json(data)) is not None:
+            self._fields.update(value) if isinstance(value, dict) else self._others.update(json=value)
+            return
+        try:
+            text = data.removeprefix(codecs.BOM_UTF8).decode()
+        except UnicodeDecodeError as error:
+            self._others[suffix] = {"base64": base64.b64encode(data).decode()}
+            self._lack = self._lack or (f"{suffix}: invalid UTF-8: byte {error.start}" if suffix in CAPTIONS else "")
+            return
+        if suffix in CAPTIONS:
+            self._texts[suffix] = text.rstrip("\r\n")
+        else:
+            number = text.strip() if suffix in _WHOLE_NUMBERS else ""
+            self._others[suffix] = int(number) if number.isdecimal() and len(number) < 18 else text
+
+    def fill(self, record: Record) -> None:
+        """Give the record its caption, and all the rest as `meta`."""
+        asked = bool(self._source.caption_field)
+        caption = take_caption(self._fields, self._source) if asked else None
+        for suffix in CAPTIONS:
+            text = self._texts.pop(suffix, "")
+            if caption is None and text.strip():
+                caption = text
+            elif text and text != caption:
+                self._others[suffix] = text
+        if caption is None:
+            caption = take_caption(self._fields, self._source)
+        elif not asked and self._fields.get("caption") == caption:  # img2dataset writes it twice
+            del self._fields["caption"]
+        meta = {**record.meta, **self._fields} if record.meta else self._fields
+        for suffix, value in self._others.items():
+            meta[free_name(meta, suffix, value)] = value
+        record.caption, record.meta = caption, meta
+        record.lack = self._lack or "no .txt, .caption or .json with one"
+
+
+def take_caption(fields: dict[str, Any], source: Source) -> str | None:
+    """The caption out of the fields of a record; None where there is none, or only blanks."""
+    for name in (source.caption_field,) if source.caption_field else _FIELDS:
+        text = fields.get(name)
+        if type(text) is str and text.strip():
+            del fields[name]
+            return text
+    return None
+
+
+def parse_json(data: bytes) -> Any:
+    """A JSON value with every digit of its integers; None for what is no JSON, or null."""
+    try:
+        if not _LONG_NUMBER.search(data):
+            return orjson.loads(data)
+    except ValueError:
+        pass  # Python reads NaN, which img2dataset writes
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
