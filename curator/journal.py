@@ -1,7 +1,8 @@
 """What a worker has in hand, written where its driver still reads it when the worker is dead.
 
 A few words of memory that both share, written before each step: a tenth of a microsecond for a field, where a file or a
-pipe would cost a system call for each record. A process without a driver writes into memory of its own.
+pipe would cost a system call for each record. A process without a driver writes into memory of its own. There are two places: of what
+comes before the first model of a round, and of the models and what follows, which may be at work at the same time.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 _PLACE = struct.Struct("=qqqqq")
-JOURNAL_BYTES = _PLACE.size
+_LANES = 2
+JOURNAL_BYTES = _LANES * _PLACE.size
 NOTHING, READ = -2, -1  # in place of a stage's position
+FRONT, BACK = 0, 1  # lanes
 
 
 @dataclass(frozen=True)
@@ -35,16 +38,16 @@ class Place:
 
 
 class Journal:
-    """The place of this process, and which records of an entry a reader must not touch."""
+    """The places of this process, and which records of an entry a reader must not touch."""
 
     def __init__(self) -> None:
         self.memory: Any = bytearray(JOURNAL_BYTES)
         self.untouchable: dict[tuple[int, int], tuple[str, str]] = {}  # (entry, step) -> reason and detail
         self._entry = self._rows = self._step = 0
 
-    def stage(self, position: int, batch: int, row: int = -1) -> None:
+    def stage(self, lane: int, position: int, batch: int, row: int = -1) -> None:
         """A stage begins with a batch, or with one record of it."""
-        _PLACE.pack_into(self.memory, 0, time.monotonic_ns(), position, batch, row, 0)
+        self._write(lane, time.monotonic_ns(), position, batch, row, 0)
 
     def open(self, entry: int) -> None:
         """A reader begins with an entry."""
@@ -66,16 +69,20 @@ class Journal:
         self._reading(0)
 
     def _reading(self, step: int) -> None:
-        _PLACE.pack_into(self.memory, 0, time.monotonic_ns(), READ, self._entry, self._rows, step)
+        self._write(FRONT, time.monotonic_ns(), READ, self._entry, self._rows, step)
 
-    def rest(self) -> None:
-        """No record is in hand."""
-        _PLACE.pack_into(self.memory, 0, 0, NOTHING, 0, -1, 0)
+    def rest(self, lane: int) -> None:
+        """No record is in hand there."""
+        self._write(lane, 0, NOTHING, 0, -1, 0)
+
+    def _write(self, lane: int, *place: int) -> None:
+        _PLACE.pack_into(self.memory, lane * _PLACE.size, *place)
 
 
-def place_in(memory: Any) -> Place:
-    """The place that a journal's memory holds."""
-    return Place(*_PLACE.unpack_from(memory, 0))
+def places_in(memory: Any) -> list[Place]:
+    """What the journal's memory says is in hand, at most one place a lane."""
+    places = [Place(*_PLACE.unpack_from(memory, lane * _PLACE.size)) for lane in range(_LANES)]
+    return [place for place in places if place.since]
 
 
 JOURNAL = Journal()

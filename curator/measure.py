@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from .ahead import ahead
 from .columns import buffers, fixed_rows, same_rows
 from .modality import REFERENCE, reader_schema
 from .payload import PayloadWriter, digests, rest_digests
@@ -80,6 +83,7 @@ class EvidenceWriter:
         self._modality = flow.modality
         self._planned: list[tuple[PlannedStage, bool]] = [(s, False) for s in one.carried] + [(s, True) for s in one.stages]
         self._stages: list[Stage] = [planned.make() for planned, _ in self._planned]
+        self._before_models = one.before_models
         for (planned, _), stage in zip(self._planned, self._stages, strict=True):
             stage.open(planned.facts)
         self._changes = any(isinstance(stage, Transform) and not stage.derives for stage in self._stages)
@@ -91,32 +95,47 @@ class EvidenceWriter:
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self.records = 0
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Measure one reader batch and append its evidence."""
+    def add(self, batches: Iterator[pa.RecordBatch], overlap: bool) -> None:
+        """Measure reader batches and append their evidence.
+
+        overlap  the reader and the stages before the first model run ahead of it, in a thread of their own, so that it is not kept waiting
+        """
+        split, end = self._before_models, len(self._stages)
+        ready = (self._through(self._taken(number, batch), range(split)) for number, batch in enumerate(batches))
+        for hand in ahead(ready) if overlap and split < end else ready:
+            self._through(hand, range(split, end))
+            self._guard.count(hand.refused.bad(self._modality.irrelevant))
+            self._write(hand.batch, hand.live, hand.at, hand.measured, hand.refused)
+
+    def _taken(self, number: int, batch: pa.RecordBatch) -> _Hand:
+        """A batch as the reader gave it, those out that it could not read."""
         self.records += batch.num_rows
-        self._guard.next_batch()
         refused = _Refused(batch.num_rows)
-        measured: _Measured = {}
-        live, at = refused.take_out(batch, np.arange(batch.num_rows), "read")
-        for position, stage in enumerate(self._stages):
-            if not live.num_rows:
+        return _Hand(number, batch, *refused.take_out(batch, np.arange(batch.num_rows), "read"), refused)
+
+    def _through(self, hand: _Hand, positions: range) -> _Hand:
+        """The same batch behind these stages."""
+        for position in positions:
+            if not hand.live.num_rows:
                 break  # every record was refused: the values of later stages are null
-            planned, recorded = self._planned[position]
-            started = time.process_time()
-            work, found = partial(_run, stage, wanted=wanted_columns(self._stages, position)), None
-            while found is None and live.num_rows:
-                live, at = refused.take_out(self._guard.mark(planned.label, live), at, planned.label)
-                found = self._guard.run(position, planned.label, work, live) if live.num_rows else None
-            self._seconds[planned.label] += time.process_time() - started
-            if found is None:
-                break
-            live, values = _joined(found)
-            if recorded:
-                measured.update({f"{planned.label}.{v.name}": (at, values[v.name]) for v in stage.values})
-            if isinstance(stage, Transform):
-                live, at = refused.take_out(live, at, planned.label)
-        self._guard.count(refused.bad(self._modality.irrelevant))
-        self._write(batch, live, at, measured, refused)
+            started = time.thread_time()
+            self._measure(hand, position)
+            self._seconds[self._planned[position][0].label] += time.thread_time() - started
+        return hand
+
+    def _measure(self, hand: _Hand, position: int) -> None:
+        stage, (planned, recorded), refused = self._stages[position], self._planned[position], hand.refused
+        work, found = partial(_run, stage, wanted=wanted_columns(self._stages, position)), None
+        while found is None and hand.live.num_rows:
+            hand.live, hand.at = refused.take_out(self._guard.mark(planned.label, hand.live), hand.at, planned.label)
+            found = self._guard.run(position, planned.label, hand.number, work, hand.live) if hand.live.num_rows else None
+        if found is None:
+            return
+        hand.live, values = _joined(found)
+        if recorded:
+            hand.measured.update({f"{planned.label}.{v.name}": (hand.at, values[v.name]) for v in stage.values})
+        if isinstance(stage, Transform):
+            hand.live, hand.at = refused.take_out(hand.live, hand.at, planned.label)
 
     def _write(self, batch: pa.RecordBatch, live: pa.RecordBatch, at: Ints, measured: _Measured, refused: _Refused) -> None:
         payload = live.column(self._modality.columns.names[0])
@@ -193,6 +212,23 @@ def _joined(found: list[tuple[pa.RecordBatch, Columns]]) -> tuple[pa.RecordBatch
 
 def _whole(column: Any) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+@dataclass
+class _Hand:
+    """A batch on its way through the stages.
+
+    number    of the batch in the unit
+    batch     as the reader gave it
+    live, at  records that nobody refused, as the stages so far changed them, and their places in `batch`
+    """
+
+    number: int
+    batch: pa.RecordBatch
+    live: pa.RecordBatch
+    at: Ints
+    refused: _Refused
+    measured: _Measured = field(default_factory=dict)
 
 
 class _Refused:

@@ -26,7 +26,7 @@ from .recipe import Flow, Recipe, StageSpec
 from .recipe_stages import works_on
 from .registry import modality, stage_class, stage_names
 from .sources import Partition, list_sources, partition
-from .stage import Cut, Cutter, Dedup, Facts, Filter, Machine, Stage, Transform
+from .stage import Cut, Cutter, Dedup, Facts, Filter, Machine, Sampling, Stage, Transform
 from .store import Store, digest, file_digest, write_json
 
 EVIDENCE_FORMAT = 5
@@ -86,6 +86,17 @@ class Round:
     def all(self) -> tuple[PlannedStage, ...]:
         """Every stage that a scan of the round runs, in order."""
         return (*self.carried, *self.stages)
+
+    @property
+    def before_models(self) -> int:
+        """So many of `all` come before the first model."""
+        return next((number for number, planned in enumerate(self.all) if planned.make().cost == "model"), len(self.all))
+
+    @property
+    def pass_rows(self) -> int:
+        """Records of the largest forward pass of its models; 1 where there is none."""
+        models = (stage for stage in (planned.make() for planned in self.all) if stage.cost == "model")
+        return max([getattr(stage.options, "batch_size", 1) for stage in models], default=1)
 
     @property
     def cuts(self) -> bool:
@@ -246,7 +257,7 @@ def make_plan(recipe: Recipe, recipe_digest: str, machine: Machine, out: Path, l
         rounds = tuple(_rounds(flow.stages, kind, machine))
         for one in rounds:
             _check_needs(one, kind)
-        _check_keepers(rounds)
+        _check_named(flow.stages)
         listing = list_sources(flow, kind, Path(out).absolute())
         flows.append(FlowPlan(name, flow, rounds, tuple(partition(listing, flow, kind)), dict(sorted(listing.skipped.items()))))
         for planned in (stage for one in rounds for stage in one.stages):
@@ -266,7 +277,7 @@ def check_recipe(recipe: Recipe) -> None:
         rounds = _rounds(specs, kind, Machine())
         for one in rounds:
             _check_needs(one, kind)
-        _check_keepers(rounds)
+        _check_named(flow.stages)
 
 
 def _modality(name: str) -> Modality:
@@ -331,17 +342,28 @@ def _check_needs(one: Round, kind: Modality) -> None:
             known |= {value.name for value in stage.values}
 
 
-def _check_keepers(rounds: Sequence[Round]) -> None:
-    """Numbers that a Dedup prefers by must be measured by a stage before it."""
+def _check_named(specs: Sequence[StageSpec]) -> None:
+    """What a stage prefers by must be measured by a stage before it, as a number; what it looks at else, as anything."""
     measured: list[str] = []
-    for planned in (stage for one in rounds for stage in one.stages):
-        stage = planned.make()
-        keep = getattr(stage.options, "keep", None)
-        for name in lacking(keep, measured) if keep is not None else []:
-            near = difflib.get_close_matches(name, measured, 1)
-            known = f"did you mean {near[0]}?" if near else f"measured before it: {', '.join(measured) or 'nothing'}"
-            raise UsageError(f"{planned.label} prefers by {name}, which no stage before it measures as a number", hint=known)
-        measured += [f"{planned.label}.{v.name}" for v in stage.values if pa.types.is_integer(v.type) or pa.types.is_floating(v.type)]
+    numbers: list[str] = []
+    for spec in specs:
+        kind = stage_class(spec.use)
+        options = kind.Options.model_validate(spec.options)
+        keep = getattr(options, "keep", None)
+        for name in lacking(keep, numbers) if keep is not None else []:
+            what = f"{spec.label} prefers by {name}, which no stage before it measures as a number"
+            raise UsageError(what, hint=_measured_before(name, numbers))
+        for name in kind(options).asks if issubclass(kind, Sampling) else ():
+            if name not in measured:
+                raise UsageError(f"{spec.label} looks at {name}, which no stage before it measures", hint=_measured_before(name, measured))
+        values = [*kind.values, *(kind.cutter.values if issubclass(kind, Cut) else ())]
+        measured += [f"{spec.label}.{value.name}" for value in values]
+        numbers += [f"{spec.label}.{v.name}" for v in values if pa.types.is_integer(v.type) or pa.types.is_floating(v.type)]
+
+
+def _measured_before(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]}?" if near else f"measured before it: {', '.join(known) or 'nothing'}"
 
 
 def _giver(kind: Modality, column: str, known: set[str]) -> str:

@@ -1,9 +1,10 @@
 """Records that crash a stage, or the reader: found, written down, and left out, so that each costs itself only.
 
 A stage that raises is asked again record by record, in the same process. A worker that dies takes its unit with it; the journal says
-what it had in hand: the unit runs again with that batch taken record by record, and the one that it dies of is written down beside
-the unit's evidence, where every later attempt reads it. So the others are measured in the batches that they would have been in
-without it, whoever runs the unit, and `--fresh` tries again. Bisection would cost a worker for each halving; this costs one.
+what it had in hand. The unit runs again doing one thing at a time, then with that batch taken record by record, and the one that it dies
+of is written down beside the unit's evidence, where every later attempt reads it. So the others are measured in the batches that they
+would have been in without it, whoever runs the unit, and `--fresh` tries again. Bisection would cost a worker for each halving; this
+costs one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import pyarrow as pa
 
 from .engines.worker import TIMEOUT, Death, Unit
 from .errors import D4AError
-from .journal import JOURNAL, NOTHING, READ
+from .journal import BACK, FRONT, JOURNAL, NOTHING, READ
 from .plan import FlowPlan, load_plan
 from .store import Store, read_json, write_json
 
@@ -143,19 +144,15 @@ def _unexplained(unit: Unit, death: Death) -> D4AError:
 class Guard:
     """Runs stages on batches so that a record that crashes one costs itself only.
 
+    ahead  stages that may be at work while those behind them are: so many, from the first on
     care  the batch that the worker before died of: {"stage", "batch", "together"}; `together`: its records are tried one by one and
           then run as a batch again; else what they gave one by one is the result
     """
 
-    def __init__(self, poison: Poison, tolerance: Tolerance, care: dict[str, Any] | None = None) -> None:
-        self._poison, self.tolerance, self._care = poison, tolerance, care
+    def __init__(self, poison: Poison, tolerance: Tolerance, ahead: int, care: dict[str, Any] | None = None) -> None:
+        self._poison, self.tolerance, self._ahead, self._care = poison, tolerance, ahead, care
         self._raised: dict[str, dict[int, tuple[str, str]]] = {}  # label -> row -> why, found by this process
-        self._batch = -1
         JOURNAL.untouchable = poison.steps()
-
-    def next_batch(self) -> None:
-        """The stages begin with another batch."""
-        self._batch += 1
 
     def count(self, bad: Counter[str]) -> None:
         """Bad records of a batch. Raises D4AError where the recipe allows fewer."""
@@ -174,40 +171,48 @@ class Guard:
             live = live.set_column(live.schema.get_field_index(name), name, pa.array(column, pa.string()))
         return live
 
-    def run(self, position: int, label: str, run: Callable[[pa.RecordBatch], _Result], live: pa.RecordBatch) -> list[_Result] | None:
-        """What the stage makes of the batch, in one piece or one a record. None: some records crash it, `mark` knows them now.
+    def run(
+        self, position: int, label: str, number: int, run: Callable[[pa.RecordBatch], _Result], live: pa.RecordBatch
+    ) -> list[_Result] | None:
+        """What the stage makes of batch `number`, in one piece or one a record. None: some records crash it, `mark` knows them now.
 
         Raises D4AError where it raises for the batch, and for none of its records alone.
         """
-        care = self._care if self._care and (self._care["stage"], self._care["batch"]) == (position, self._batch) else None
+        care = self._care if self._care and (self._care["stage"], self._care["batch"]) == (position, number) else None
         if care is not None:
-            alone = self._one_by_one(position, label, run, live)
+            alone = self._one_by_one(position, label, number, run, live)
             if alone is None or not care["together"]:
                 return alone
             self._care = None
-        JOURNAL.stage(position, self._batch, live.column("row")[0].as_py() if live.num_rows == 1 else -1)
+        self._begin(position, number, live.column("row")[0].as_py() if live.num_rows == 1 else -1)
         try:
             return [run(live)]
         except BaseException as error:
             _raise_if_not_the_records(error)
-            if self._one_by_one(position, label, run, live) is not None:
+            if self._one_by_one(position, label, number, run, live) is not None:
                 rows = f"rows {live.column('row')[0]} to {live.column('row')[-1]} of the partition"
                 raise D4AError(
                     f"{label} failed for a batch, though for none of its records alone: {error!r}", rows, "--debug shows the traceback"
                 ) from error
             return None
         finally:
-            JOURNAL.rest()
+            JOURNAL.rest(self._lane(position))
+
+    def _begin(self, position: int, number: int, row: int) -> None:
+        JOURNAL.stage(self._lane(position), position, number, row)
+
+    def _lane(self, position: int) -> int:
+        return FRONT if position < self._ahead else BACK
 
     def _one_by_one(
-        self, position: int, label: str, run: Callable[[pa.RecordBatch], _Result], live: pa.RecordBatch
+        self, position: int, label: str, number: int, run: Callable[[pa.RecordBatch], _Result], live: pa.RecordBatch
     ) -> list[_Result] | None:
         """One result a record; None where some raised."""
         results: list[_Result] = []
         raised = self._raised.setdefault(label, {})
         before = len(raised)
         for index, row in enumerate(live.column("row").to_pylist()):
-            JOURNAL.stage(position, self._batch, row)
+            self._begin(position, number, row)
             try:
                 results.append(run(live.slice(index, 1)))
             except BaseException as error:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import D4AError
-from .journal import JOURNAL
+from .journal import FRONT, JOURNAL
 from .measure import EvidenceWriter
 from .modality import REFERENCE, Entry, Modality, reader_schema
 from .payload import Stored, as_seen
@@ -98,12 +98,14 @@ def scan_partition(
     fence: Callable[[], None],
     max_bad_records: int | None = None,
     care: dict[str, Any] | None = None,
+    overlap: bool = True,
 ) -> dict[str, Any]:
     """Scan what is missing of one partition in one round, and commit it. Returns counts.
 
     entering  rows of the partition that survived the round before; None in round 0
     cuts      what the round before takes out of them: see cuts.read_spans
     care      the batch that a worker died of: see poison.Guard
+    overlap   a model works on one batch while the next ones are read and decoded; the bytes are the same without
     """
     part = flow.partitions[ordinal]
     before = parts_of(store, flow, round_index, part)
@@ -114,12 +116,17 @@ def scan_partition(
     name = "all" if rows is None else digest(rows.tolist())[:16]
     with Folder(store.unit("scan", flow.name, key) / name, fence) as unit:
         poison = Poison.of(store, flow, round_index, ordinal)
-        writer = EvidenceWriter(unit, flow, round_index, Guard(poison, Tolerance(flow.name, max_bad_records), care))
-        for batch in _batches(store, flow, round_index, ordinal, rows, poison.rests()):
-            writer.add(batch if cuts is None else batch.append_column(Cutter.column, _spans_of(cuts, batch.column("row").to_numpy())))
-        JOURNAL.rest()
+        guard = Guard(poison, Tolerance(flow.name, max_bad_records), flow.rounds[round_index].before_models, care)
+        writer = EvidenceWriter(unit, flow, round_index, guard)
+        batches = _batches(store, flow, round_index, ordinal, rows, poison.rests())
+        writer.add(batches if cuts is None else _with_spans(batches, cuts), overlap)
         unit.manifest = {**writer.close(), "line_starts": _line_starts(flow, part) if round_index == 0 else {}}
     return {"records": writer.records, "bad": unit.manifest["bad"]}
+
+
+def _with_spans(batches: Iterator[pa.RecordBatch], cuts: pa.Table) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield batch.append_column(Cutter.column, _spans_of(cuts, batch.column("row").to_numpy()))
 
 
 def _spans_of(cuts: pa.Table, rows: Ints) -> pa.Array:
@@ -211,7 +218,7 @@ def _read_batches(flow: FlowPlan, entry: Entry, rest: tuple[int, str, str] | Non
             yield _unreadable(flow.modality, CRASHED, last_line(error))
             return
         finally:
-            JOURNAL.rest()
+            JOURNAL.rest(FRONT)
         if batch is None:
             return
         rows += batch.num_rows

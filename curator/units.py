@@ -15,6 +15,7 @@ from .backends.device import choose
 from .cuts import read_spans
 from .decide import decide_round, read_kept
 from .engines.local import Unit
+from .engines.worker import ALONE
 from .evidence import Evidence
 from .layout import lay_out
 from .pack import pack_shard
@@ -33,8 +34,8 @@ def run_unit(unit: Unit) -> dict[str, Any]:
     if unit["kind"] == "scan":
         entering = _entering(store, flow, unit) if unit["before"] else None
         cuts = read_spans(store, flow, unit["before"], unit["start"], unit["end"]) if unit["before"] else None
-        borne, care = plan.recipe.max_bad_records, unit.get("care")
-        counts = scan_partition(store, flow, unit["round"], unit["partition"], entering, cuts, fence, borne, care)
+        borne, care, overlap = plan.recipe.max_bad_records, unit.get("care"), not unit.get(ALONE)
+        counts = scan_partition(store, flow, unit["round"], unit["partition"], entering, cuts, fence, borne, care, overlap)
         return {"partition": unit["partition"], **counts}
     if unit["kind"] == "pack":
         if is_committed(store, plan, unit):

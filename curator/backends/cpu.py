@@ -10,6 +10,7 @@ a process 3 to 10 ms; the first one 0.3 s more, which Numba takes to begin. Fewe
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -87,22 +88,30 @@ def read_only(array: npt.NDArray[T]) -> npt.NDArray[T]:
 
 
 def scratch(name: str, size: int, dtype: type[T]) -> npt.NDArray[T]:
-    """Memory of this process for one purpose, (size,) of a dtype; what it holds is overwritten when it is next asked for.
+    """Memory of this thread for one purpose, (size,) of a dtype; what it holds is overwritten when it is next asked for.
 
     Fresh memory costs more than most kernels that fill it: the system hands it out page by page. It begins at a multiple of 64, and
     at another place of a page than the others: processors take equal places for the same one (words were found a quarter slower).
     """
-    held = _scratch.get(name)
+    scratches = _scratch.held
+    held = scratches.get(name)
     if held is None or held.size < size:
         room = (1 << max(size - 1, 1).bit_length()) * np.dtype(dtype).itemsize
         raw = np.empty(room + 2 * _MEMORY_PAGE, np.uint8)
-        first = -raw.ctypes.data % _MEMORY_PAGE + 128 * len(_scratch) % _MEMORY_PAGE
-        held = _scratch[name] = raw[first : first + room].view(dtype)
+        first = -raw.ctypes.data % _MEMORY_PAGE + 128 * len(scratches) % _MEMORY_PAGE
+        held = scratches[name] = raw[first : first + room].view(dtype)
     return cast("npt.NDArray[T]", held[:size])
 
 
 _MEMORY_PAGE = 4096
-_scratch: dict[str, npt.NDArray[Any]] = {}
+
+
+class _Scratch(threading.local):
+    def __init__(self) -> None:
+        self.held: dict[str, npt.NDArray[Any]] = {}
+
+
+_scratch = _Scratch()
 
 
 def _trailing_zeros(typing_context: Any, word: Any) -> Any:

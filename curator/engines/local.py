@@ -18,7 +18,7 @@ from typing import Any
 
 from ..doctor import free_bytes
 from ..errors import D4AError
-from .worker import OUT_OF_MEMORY, TIMEOUT, Death, Unit, Work, Worker, kill
+from .worker import ALONE, OUT_OF_MEMORY, TIMEOUT, Death, Unit, Work, Worker, kill
 
 __all__ = ["LocalEngine", "Unit", "Work", "get_ready", "give_up"]
 STEP_S = 3600.0  # a batch that takes a stage longer is taken record by record, so that none is lost to a slow machine
@@ -99,8 +99,9 @@ class LocalEngine:
                     yield outcome
 
     def _alone(self, unit: Unit, work: Work) -> dict[str, Any]:
-        """A unit that a worker died of, with no other worker beside it, until it is done or given up."""
+        """A unit that a worker died of, with no other worker beside it and one thing at a time, until it is done or given up."""
         self._end(self._pool)
+        unit = {**unit, ALONE: True}
         while True:
             worker = self._idle(1)
             assert worker is not None

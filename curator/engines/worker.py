@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from ..journal import JOURNAL, JOURNAL_BYTES, Place, place_in
+from ..journal import BACK, FRONT, JOURNAL, JOURNAL_BYTES, Place, places_in
 from .memory import oom_kills, private_bytes
 
 Unit = dict[str, Any]
 Work = Callable[[Unit], dict[str, Any]]
+ALONE = "alone"  # true in a unit that a worker died of: it does one thing at a time, so that the journal names what a second one dies of
 OUT_OF_MEMORY, TIMEOUT = "out of memory", "timeout"
 _ENDS_S = 5.0  # for a worker that no longer answers, to end
 
@@ -35,6 +36,7 @@ class Death:
 
     cause    a signal's name, OUT_OF_MEMORY, TIMEOUT or an exit code
     by       who ended it, for a sentence: "by the kernel, for memory"
+    place    nothing where it had two things in hand
     """
 
     cause: str
@@ -85,9 +87,9 @@ class Worker:
 
     @property
     def step_s(self) -> float:
-        """Seconds since the step began that it is at; 0 where it is at none."""
-        since = place_in(self._memory).since
-        return (time.monotonic_ns() - since) / 1e9 if since else 0.0
+        """Seconds since the oldest step began that it is at; 0 where it is at none."""
+        since = [place.since for place in places_in(self._memory)]
+        return (time.monotonic_ns() - min(since)) / 1e9 if since else 0.0
 
     @property
     def private_bytes(self) -> int:
@@ -107,7 +109,8 @@ class Worker:
         kill(self.process)
         self.process.join()
         self.pipe.close()
-        place, code = place_in(self._memory), self.process.exitcode or 0
+        places, code = places_in(self._memory), self.process.exitcode or 0
+        place = places[0] if len(places) == 1 else Place()
         if self._killed is not None:
             return Death(*self._killed, place)
         if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
@@ -140,7 +143,8 @@ def _serve(pipe: Connection, memory: Any) -> None:
         try:
             work, unit = pipe.recv()
             answer = _answer(work, unit)
-            JOURNAL.rest()
+            for lane in (FRONT, BACK):
+                JOURNAL.rest(lane)
             pipe.send_bytes(answer)
         except (EOFError, OSError):  # the driver is gone
             return

@@ -6,6 +6,7 @@ another one comes, in memory that is used again and again.
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -73,14 +74,18 @@ class Layout:
         return self._words[mode]
 
 
-_last: list[Layout] = []
+class _Last(threading.local):
+    layout: Layout | None = None
+
+
+_last = _Last()
 
 
 def lay_out(column: pa.Array) -> Layout:
-    """The layout of a string column; null counts as empty. Asked again for the same column, it is the same object."""
-    if not (_last and same_rows(_last[0].column, column)):
-        _last[:] = [Layout(column)]
-    return _last[0]
+    """The layout of a string column; null counts as empty. Asked again for the same column by the same thread, it is the same object."""
+    if _last.layout is None or not same_rows(_last.layout.column, column):
+        _last.layout = Layout(column)
+    return _last.layout
 
 
 @lean_kernel

@@ -9,6 +9,7 @@ bytes was six times slower.
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -66,13 +67,17 @@ def tokenise(texts: pa.Array) -> Tokens:
 
 
 def tokens_of(column: pa.Array) -> Tokens:
-    """`tokenise` for a column that several stages sketch one after the other: the last one's tokens are kept."""
-    if not (_last and same_rows(_last[0][0], column)):
-        _last[:] = [(column, tokenise(column))]
-    return _last[0][1]
+    """`tokenise` for a column that several stages sketch one after the other: the last one's tokens are kept, a thread."""
+    if _last.found is None or not same_rows(_last.found[0], column):
+        _last.found = column, tokenise(column)
+    return _last.found[1]
 
 
-_last: list[tuple[pa.Array, Tokens]] = []
+class _Last(threading.local):
+    found: tuple[pa.Array, Tokens] | None = None
+
+
+_last = _Last()
 
 
 @lean_kernel
