@@ -26,12 +26,11 @@ _OWN = ("hf_tokenizer_name", "hf_model_name", "tokenizer_kwargs")  # what a mode
 
 def find(spec: ClipSpec) -> Weights:
     """Find the model's libraries and weights, as `embed.find`. Raises UsageError for a model with a tokenizer of its own."""
-    found = embed.find(spec)
     text = (embed.clip_config(spec.clip) or {}).get("text_cfg", {})
     if any(text.get(name) for name in _OWN) or "siglip" in spec.clip.lower():
         what = f"{spec.clip} has a tokenizer of its own ({text.get('hf_tokenizer_name') or 'SigLIP'}); captions are read by open_clip's"
         raise UsageError(what, hint="choose a model with CLIP's own vocabulary, for instance ViT-B-32 or ViT-L-14")
-    return found
+    return embed.find(spec)
 
 
 def libraries(spec: ClipSpec) -> dict[str, str]:

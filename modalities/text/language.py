@@ -62,7 +62,11 @@ class LanguageOptions(Options):
         None, "Languages to keep, as the model names them, for instance [en, zh]; null: all.", min_length=1
     )
     min_score: float | None = judge(
-        0.65, "Least probability of the language found (RefinedWeb, FineWeb, DCLM: 0.65; CCNet: 0.5); null: no limit.", ge=0, le=1
+        0.65,
+        "Least probability of the language found (RefinedWeb, FineWeb, DCLM: 0.65; CCNet: 0.5); null: no limit, as DataComp has it for"
+        " captions, of which short ones seldom reach any.",
+        ge=0,
+        le=1,
     )
 
     def of_kind(self, kind: str) -> dict[str, Any]:
