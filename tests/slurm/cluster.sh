@@ -3,7 +3,7 @@
 # with a slurmd of its own, so it has its own host name and can lose its power. Needs root, and: slurm-wlm munge iproute2.
 #
 #   cluster.sh start        NODES=3 CPUS=2 GPUS=2 MAXARRAY=4 in DIR; prints nothing, ends when all nodes are idle
-#   cluster.sh crash NODE   every process of the node is killed
+#   cluster.sh crash NODE   every process of the node is killed, and the controller is told, as a power monitor would
 #   cluster.sh boot NODE    the node is back
 #   cluster.sh stop
 set -euo pipefail
@@ -23,7 +23,7 @@ SlurmctldHost=ctl($NET.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$DIR/run/munge.sock,cred_expire=5
+AuthInfo=socket=$DIR/run/munge.sock,cred_expire=30
 CredType=cred/munge
 StateSaveLocation=$DIR/state
 SlurmctldPidFile=$DIR/run/slurmctld.pid
@@ -49,10 +49,10 @@ MaxJobCount=1000
 MinJobAge=600
 KillWait=3
 InactiveLimit=0
-SlurmctldTimeout=10
-SlurmdTimeout=5
-BatchStartTimeout=10
-MessageTimeout=10
+SlurmctldTimeout=60
+SlurmdTimeout=120
+BatchStartTimeout=120
+MessageTimeout=60
 ReturnToService=2
 GresTypes=gpu
 CONF
@@ -92,12 +92,15 @@ crash() {
   rm -f "$DIR/run/slurmd-$1.pid"
 }
 
+# timeouts are long, so that a loaded machine is not taken for a dead node: a death is told
+down() { scontrol update "nodename=$1" state=down reason=power; }
+
 wait_idle() {
-  for ((t = 0; t < 150; t++)); do
+  for ((t = 0; t < 600; t++)); do
     (($(sinfo --noheader --Node --states=idle --format=%N 2>/dev/null | sort -u | wc -l) == NODES)) && return
     sleep 0.1
   done
-  echo "nodes are not idle after 15 s; see $DIR/log" >&2; return 1
+  echo "nodes are not idle after a minute; see $DIR/log" >&2; return 1
 }
 
 stop() {
@@ -121,7 +124,8 @@ case ${1:-} in
     unshare --uts --mount bash -c "hostname ctl; mount --bind '$DIR/etc/hosts' /etc/hosts; exec slurmctld -f '$SLURM_CONF' -c"
     for ((i = 1; i <= NODES; i++)); do boot "n$i"; done
     wait_idle ;;
-  boot | crash) "$1" "$2" ;;
+  boot) boot "$2" ;;
+  crash) crash "$2"; down "$2" ;;
   stop) stop ;;
   *) sed -n '5,8s/^# *//p' "$0" >&2; exit 2 ;;
 esac

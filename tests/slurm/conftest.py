@@ -1,4 +1,4 @@
-"""A cluster for the session, and a recipe of two rounds whose stages are slow on demand and write down what they do."""
+"""A cluster for the session, and a recipe of two rounds whose stages wait on demand and write down what they do."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from small_corpus import published, write_text_inputs
 
 SCRIPT = Path(__file__).with_name("cluster.sh")
 NODES = 3
+LONG_S = 600.0  # of a wait that has no end: a machine may be loaded
 # of another author: one measures before dedup, one is a model behind it, so that there are two rounds and the second wants a card
 STAGES = '''
 import os, time
@@ -27,31 +28,45 @@ from d4a.curator.options import Options
 from d4a.curator.stage import Filter, Value
 
 
-class Slow(Filter):
-    """Takes SLOW_S a batch and adds a line to SCANS; a partition of the tests is one batch."""
+class Noted(Filter):
+    """Adds a line to SCANS, then waits while there is a file of that name and `.held`; a partition of the tests is one batch.
 
-    name = "text.test.slow"
+    The file says how many scans before it may pass.
+    """
+
+    name = "text.test.noted"
     Options = Options
     values = (Value("nothing", pa.int32(), "0"),)
 
     def measure(self, batch):
-        time.sleep(float(os.environ.get("SLOW_S", 0)))
-        if "SCANS" in os.environ:
-            with open(os.environ["SCANS"], "a") as file:
+        if path := os.environ.get("SCANS"):
+            with open(path, "a") as file:
                 file.write(f"{self.name}\\n")
+            with open(path) as file:
+                before = len(file.readlines()) - 1
+            while (free := passing(path)) is not None and before >= free:
+                time.sleep(0.05)
         return {"nothing": pa.array([0] * batch.num_rows, pa.int32())}
 
     def rules(self):
         return []
 
 
-class Model(Slow):
+def passing(path):
+    try:
+        with open(path + ".held") as file:
+            return int(file.read())
+    except FileNotFoundError:
+        return None
+
+
+class Model(Noted):
     """The same, where models run."""
 
     name = "text.test.model"
     cost = "model"
 '''
-ENTRY_POINTS = "[d4a.stages]\ntext.test.slow = slow_stages:Slow\ntext.test.model = slow_stages:Model\n"
+ENTRY_POINTS = "[d4a.stages]\ntext.test.noted = noted_stages:Noted\ntext.test.model = noted_stages:Model\n"
 RECIPE = """name: cluster
 text:
   sources:
@@ -59,7 +74,7 @@ text:
   partition_bytes: 24000
   stages:
     - use: text.clean
-    - use: text.test.slow
+    - use: text.test.noted
     - use: text.dedup.exact
     - use: text.dedup.fuzzy
     - use: text.test.model
@@ -80,6 +95,28 @@ def missing() -> str:
     return f"no namespaces here: {tried.stderr.strip()}" if tried.returncode else ""
 
 
+@dataclass(frozen=True)
+class Scans:
+    """What the stages of one test tell: a file with a line for each scan that was begun."""
+
+    path: Path
+
+    @property
+    def count(self) -> int:
+        """How many were begun."""
+        return len(self.path.read_text().splitlines()) if self.path.exists() else 0
+
+    def hold(self, behind: int = 0) -> None:
+        """Let that many pass; the others do not end before `release`."""
+        held = Path(f"{self.path}.held")
+        held.with_suffix(".new").write_text(str(behind))
+        held.with_suffix(".new").rename(held)
+
+    def release(self) -> None:
+        """Let all pass."""
+        Path(f"{self.path}.held").unlink()
+
+
 @dataclass
 class Cluster:
     """A running Slurm, and what a user would type on its login node."""
@@ -89,7 +126,7 @@ class Cluster:
 
     def call(self, *words: object, code: int | None = 0, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command where the cluster answers."""
-        done = subprocess.run([*map(str, words)], capture_output=True, text=True, env={**self.environment, **more}, timeout=200)
+        done = subprocess.run([*map(str, words)], capture_output=True, text=True, env={**self.environment, **more}, timeout=LONG_S)
         assert code is None or done.returncode == code, f"exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
         return done
 
@@ -111,15 +148,15 @@ class Cluster:
         """(job, state, name) of all that waits or runs."""
         return [line.split() for line in self.call("squeue", "-h", "-r", "-o", "%i %T %j").stdout.splitlines()]
 
-    def until(self, what: Callable[[], object], seconds: float = 300) -> None:
+    def until(self, what: Callable[[], object]) -> None:
         """Wait for something; requeued jobs begin at once, not when their credential has expired."""
-        ends = time.monotonic() + seconds
+        ends = time.monotonic() + LONG_S
         while not what():
             assert time.monotonic() < ends, f"{self.queue()}\n{self.call('scontrol', 'show', 'job').stdout[-3000:]}"
             for line in self.call("squeue", "-h", "-r", "-t", "PD", "-o", "%i %r").stdout.splitlines():
                 if line.endswith("BeginTime"):
                     self.call("scontrol", "update", f"jobid={line.split()[0]}", "starttime=now", code=None)
-            time.sleep(0.5)
+            time.sleep(0.1)
 
     def drained(self) -> bool:
         """Whether nothing waits or runs."""
@@ -132,6 +169,11 @@ class Cluster:
     def node(self, act: str, name: str) -> None:
         """`crash` or `boot` a node."""
         self.call(SCRIPT, act, name)
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Scans:
+    return Scans(tmp_path / "scans")
 
 
 @pytest.fixture(scope="session")
@@ -153,10 +195,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         "COLUMNS": "160",
     }
     stages = tmp_path_factory.mktemp("stages")
-    (stages / "slow_stages-1.0.dist-info").mkdir()
-    (stages / "slow_stages.py").write_text(STAGES)
-    (stages / "slow_stages-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: slow-stages\nVersion: 1.0\n")
-    (stages / "slow_stages-1.0.dist-info/entry_points.txt").write_text(ENTRY_POINTS)
+    (stages / "noted_stages-1.0.dist-info").mkdir()
+    (stages / "noted_stages.py").write_text(STAGES)
+    (stages / "noted_stages-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: noted-stages\nVersion: 1.0\n")
+    (stages / "noted_stages-1.0.dist-info/entry_points.txt").write_text(ENTRY_POINTS)
     environment["PYTHONPATH"] = os.pathsep.join([str(stages), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     templates = tmp_path_factory.mktemp("site") / "templates"
     running = Cluster(environment, templates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -16,10 +17,6 @@ from small_corpus import published, write_text_inputs
 ELEMENT = 3  # units that an element of the tests has in hand: --cpus-per-task
 
 
-def scans(path: Path) -> int:
-    return len(path.read_text().splitlines()) if path.exists() else 0
-
-
 def logs(out: Path, step: str) -> str:
     return "".join(path.read_text() for path in sorted((out / ".d4a/slurm/logs").glob(f"{step}-*.log")))
 
@@ -28,21 +25,23 @@ def assert_same(out: Path, calm) -> None:
     assert published(out) == calm.files, logs(out, "*")[-3000:]
 
 
-def test_a_graph_of_three_arrays_longer_than_one_array_may_be(cluster, calm, tmp_path: Path) -> None:
-    out, told = tmp_path / "out", tmp_path / "scans"
+def test_a_graph_of_three_arrays_longer_than_one_array_may_be(cluster, calm, told, tmp_path: Path) -> None:
+    out = tmp_path / "out"
     rehearsed = cluster.d4a("slurm", "submit", calm.recipe, "--out", out, "--nodes", 2, "--templates", cluster.templates, "--dry-run")
     assert "#SBATCH --gres=gpu:1" in rehearsed.stdout and "--array=0-1%" in rehearsed.stdout
     assert not out.exists() and cluster.drained()
-    cluster.submit(calm.recipe, out, SCANS=str(told))
+    told.hold()
+    cluster.submit(calm.recipe, out, SCANS=str(told.path))
     record = json.loads((out / ".d4a/slurm.json").read_text())
     arrays = {step["name"]: step for group in record["groups"] for step in group if step["kind"] != "driver"}
     assert list(arrays) == ["scan text", "scan text (round 2)", "pack text"]
     assert len(arrays["scan text"]["jobs"]) > 1 and arrays["scan text (round 2)"]["kind"] == "gpu"
     refused = cluster.d4a("curate", calm.recipe, "--out", out, code=1)
     assert "scancel " in refused.stderr and refused.stderr.strip().endswith(record["groups"][-1][0]["jobs"][0])
+    told.release()
     cluster.until(cluster.drained)
     assert_same(out, calm)
-    assert scans(told) == calm.units
+    assert told.count == calm.units
     # cards are asked for and seen where a model runs, and there alone
     assert "cards " in logs(out, "scan-text-round-2") and "cards " not in logs(out, "pack-text")
     assert "finished" in cluster.d4a("slurm", "status", out).stdout
@@ -50,12 +49,12 @@ def test_a_graph_of_three_arrays_longer_than_one_array_may_be(cluster, calm, tmp
     cluster.d4a("curate", calm.recipe, "--out", out, "--device", "cpu")  # nobody holds it any more
 
 
-def test_a_failed_element_leaves_nothing_pending_and_resume_does_what_is_missing(cluster, calm, tmp_path: Path) -> None:
-    source, recipe, out, told = tmp_path / "in", tmp_path / "r.yaml", tmp_path / "out", tmp_path / "scans"
+def test_a_failed_element_leaves_nothing_pending_and_resume_does_what_is_missing(cluster, calm, told, tmp_path: Path) -> None:
+    source, recipe, out = tmp_path / "in", tmp_path / "r.yaml", tmp_path / "out"
     write_text_inputs(source, files=4)
     recipe.write_text(calm.recipe.read_text().replace(str(calm.source), str(source)))
     cluster.nodes("drain")
-    cluster.submit(recipe, out, SCANS=str(told))
+    cluster.submit(recipe, out, SCANS=str(told.path))
     victim = source / "part-00.jsonl"
     before = victim.stat()
     victim.touch()
@@ -66,58 +65,75 @@ def test_a_failed_element_leaves_nothing_pending_and_resume_does_what_is_missing
     assert not (out / "dataset.json").exists()
     assert "stopped: nothing is queued" in cluster.d4a("slurm", "status", out).stdout
     os.utime(victim, ns=(before.st_atime_ns, before.st_mtime_ns))
-    cluster.d4a("slurm", "resume", out, SCANS=str(told))
+    told.hold(told.count)
+    cluster.d4a("slurm", "resume", out, SCANS=str(told.path))
     assert cluster.status(out)["scan text"]["units"] == row["left"]
+    told.release()
     cluster.until(cluster.drained)
     # the recipe names another folder; the shards are the same
     assert json.loads((out / "dataset.json").read_text())["dataset_id"] == json.loads((calm.out / "dataset.json").read_text())["dataset_id"]
-    assert scans(told) <= calm.units + row["failed"] * ELEMENT
+    assert told.count <= calm.units + row["failed"] * ELEMENT
 
 
-def test_out_of_time_it_goes_back_into_the_queue(cluster, calm, tmp_path: Path) -> None:
-    out, told = tmp_path / "out", tmp_path / "scans"
-    one = tmp_path / "templates"  # one element, one unit at a time: some are done and some left when the signal comes
+def test_out_of_time_it_goes_back_into_the_queue(cluster, calm, told, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    one = tmp_path / "templates"  # one element, one unit at a time: one is done, one in hand and some left when the signal comes
     subprocess.run(["cp", "-r", cluster.templates, one], check=True)
     text = (one / "cpu.sbatch").read_text().replace("cpus-per-task=3", "cpus-per-task=8")
     (one / "cpu.sbatch").write_text(text.replace('source "$1/el', 'workers=1\nsource "$1/el'))
+    told.hold(behind=1)
     command = ["slurm", "submit", calm.recipe, "--out", out, "--nodes", 1, "--templates", one, "--device", "cuda"]
-    cluster.d4a(*command, SCANS=str(told), SLOW_S="1")
-    cluster.until(lambda: scans(told) >= 2)
+    cluster.d4a(*command, SCANS=str(told.path))
+    cluster.until(lambda: told.count == 2)
     (job,) = (job for job, state, _ in cluster.queue() if state == "RUNNING")
     cluster.call("scancel", "--signal=USR1", "--batch", job)
     cluster.until(lambda: "goes back into the queue" in logs(out, "scan-text"))
+    told.release()
     cluster.until(cluster.drained)
     assert_same(out, calm)
-    assert calm.units <= scans(told) <= calm.units + 1
+    assert told.count == calm.units + 1
 
 
-def test_a_node_that_loses_its_power(cluster, calm, tmp_path: Path) -> None:
-    out, told = tmp_path / "out", tmp_path / "scans"
-    cluster.submit(calm.recipe, out, SCANS=str(told), SLOW_S="1")
-    cluster.until(lambda: scans(told))
-    node = next(line for line in cluster.call("squeue", "-h", "-t", "R", "-o", "%N").stdout.split())
+def test_a_node_that_loses_its_power(cluster, calm, told, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    told.hold(behind=1)
+    cluster.submit(calm.recipe, out, SCANS=str(told.path))
+    cluster.until(lambda: told.count > 1)
+    node = cluster.call("squeue", "-h", "-t", "R", "-o", "%N").stdout.split()[0]
     cluster.node("crash", node)
-    cluster.until(lambda: cluster.call("sinfo", "-h", "-n", node, "-o", "%T").stdout.startswith("down"))
+    told.release()
     cluster.node("boot", node)
     cluster.until(cluster.drained)
     assert_same(out, calm)
-    assert scans(told) <= calm.units + 2 * ELEMENT
+    assert calm.units < told.count <= calm.units + 2 * ELEMENT
 
 
-def test_killed_at_random_and_resumed(cluster, calm, tmp_path: Path) -> None:
+def test_killed_at_random_and_resumed(cluster, calm, told, tmp_path: Path) -> None:
     out, rng = tmp_path / "out", random.Random(7)
-    cluster.submit(calm.recipe, out)
+    told.hold()
+    cluster.submit(calm.recipe, out, SCANS=str(told.path))
     for victim in ("scan-text.jsonl", "driver 1", "driver 2", "pack-text.jsonl"):
-        cluster.until(lambda victim=victim: processes(out, victim))
-        time.sleep(rng.uniform(0, 1))
-        for number in rng.sample(found := processes(out, victim), min(1, len(found))):
-            os.kill(number, signal.SIGKILL)
+        if found := seen(cluster, out, victim):
+            time.sleep(rng.uniform(0, 0.5))
+            with contextlib.suppress(ProcessLookupError):  # it may be over before
+                os.kill(rng.choice(found), signal.SIGKILL)
+        if victim == "scan-text.jsonl":  # which cannot be over
+            told.release()
         cluster.until(cluster.drained)
         if not (out / "dataset.json").exists():
             cluster.d4a("slurm", "resume", out)
     cluster.until(cluster.drained)
     assert "Killed" in logs(out, "*")
     assert_same(out, calm)
+
+
+def seen(cluster, out: Path, word: str) -> list[int]:
+    """The processes of a step, as soon as there are some; none where it was over before anyone looked."""
+    while not (found := processes(out, word)):
+        if cluster.drained():
+            break
+        time.sleep(0.05)
+    return found
 
 
 def processes(out: Path, word: str) -> list[int]:
@@ -133,23 +149,24 @@ def processes(out: Path, word: str) -> list[int]:
     return found
 
 
-def test_begun_here_gone_on_there_and_finished_here(cluster, calm, tmp_path: Path) -> None:
-    out, told = tmp_path / "out", tmp_path / "scans"
+def test_begun_here_gone_on_there_and_finished_here(cluster, calm, told, tmp_path: Path) -> None:
+    out = tmp_path / "out"
     command = [sys.executable, "-m", "d4a.curator", "curate", calm.recipe, "--out", out, "--workers", "1", "--device", "cpu"]
-    here = subprocess.Popen([*map(str, command)], env={**cluster.environment, "SCANS": str(told), "SLOW_S": "1"}, stderr=subprocess.DEVNULL)
-    while scans(told) < 2:
-        time.sleep(0.05)
-    here.send_signal(signal.SIGINT)
-    assert here.wait() == 130
-    before = scans(told)
-    cluster.submit(calm.recipe, out, SCANS=str(told), SLOW_S="1")
-    assert cluster.status(out)["scan text"]["units"] < calm.units / 2  # the first round, less what was done here
-    cluster.until(lambda: scans(told) > before)
+    told.hold(behind=2)
+    environment = {**cluster.environment, "SCANS": str(told.path)}
+    with subprocess.Popen([*map(str, command)], env=environment, stderr=subprocess.DEVNULL) as here:
+        cluster.until(lambda: told.count == 3 or here.poll() is not None)
+        here.send_signal(signal.SIGINT)
+    assert here.returncode == 130
+    cluster.submit(calm.recipe, out, SCANS=str(told.path))
+    assert cluster.status(out)["scan text"]["units"] == calm.units / 2 - 2  # the first round, less what was done here
+    cluster.until(lambda: told.count > 3)
     cluster.call("scancel", *{job.split("_")[0] for job, _, _ in cluster.queue()})
     cluster.until(cluster.drained)
-    cluster.d4a("curate", calm.recipe, "--out", out, "--workers", 2, "--device", "cpu", SCANS=str(told))
+    told.release()
+    cluster.d4a("curate", calm.recipe, "--out", out, "--workers", 2, "--device", "cpu", SCANS=str(told.path))
     assert_same(out, calm)
-    assert scans(told) <= calm.units + 1 + 2 * ELEMENT
+    assert told.count <= calm.units + 1 + 2 * ELEMENT
 
 
 def test_where_squeue_is_not(cluster, calm, tmp_path: Path) -> None:
