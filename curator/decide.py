@@ -26,7 +26,7 @@ from .dedup.preference import named_values
 from .evidence import Evidence, View
 from .plan import FlowPlan, PlannedStage, code_key
 from .searches import found_once
-from .stage import Bools, Cut, Cutter, Dedup, Ints, Judging, Pairs, Spans, Stage
+from .stage import Bools, Cut, Cutter, Dedup, Ints, Judgement, Judging, Pairs, Sampling, Spans, Stage
 from .store import Folder, Store, checked, committed, data_file, digest
 
 VERDICTS = pa.schema(
@@ -181,7 +181,7 @@ def _decide_stage(
     result = {**refused, "step": planned.step, "notes": _totals(evidence, round_index, planned.label, stage, counted)}
     view = View(evidence, round_index, planned.label, alive)
     if planned.mode == "judge" and isinstance(stage, Judging):
-        _judge(evidence, round_index, planned.label, stage, alive, verdicts, result)
+        _judge(stage, view, verdicts, result)
     elif planned.mode != "annotate" and isinstance(stage, Dedup):
         entered = Joined(evidence.flow.earlier(planned), view)
         asked = [stage.search_key(), _ranking(stage, entered), entered.dataset_ids]
@@ -213,17 +213,21 @@ def _totals(evidence: Evidence, round_index: int, label: str, stage: Stage, aliv
     return {key: int(count) for name, c in columns.items() for key, count in ((name, c.sum()), (f"{name} records", np.count_nonzero(c)))}
 
 
-def _judge(
-    evidence: Evidence, round_index: int, label: str, stage: Judging, alive: Ints, verdicts: Verdicts, result: dict[str, Any]
-) -> None:
-    names = [value.name for value in stage.values]
-    table = evidence.table(round_index, [f"{label}.{name}" for name in names], alive).rename_columns(names)
-    verdict = stage.judge(table)
+def _judge(stage: Judging, view: View, verdicts: Verdicts, result: dict[str, Any]) -> None:
+    verdict = _verdict(stage, view)
     out = ~verdict.keep
     reasons = [verdict.reasons[code] for code in verdict.reason[out]]
     detail = verdict.detail[out] if verdict.detail is not None else None
-    verdicts.drop(alive[out], label, reasons, value=verdict.value[out], threshold=verdict.threshold[out], detail=detail)
+    verdicts.drop(view.indices[out], view.label, reasons, value=verdict.value[out], threshold=verdict.threshold[out], detail=detail)
     result["reasons"] = _add(result["reasons"], _count(reasons))
+
+
+def _verdict(stage: Judging, view: View) -> Judgement:
+    if isinstance(stage, Sampling):
+        return stage.choose(view)
+    names = [value.name for value in stage.values]
+    columns = [f"{view.label}.{name}" for name in names]
+    return stage.judge(view.evidence.table(view.round_index, columns, view.indices).rename_columns(names))
 
 
 def _add(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:

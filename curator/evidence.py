@@ -240,7 +240,7 @@ def check_digests(store: Store, flow: FlowPlan, payload: pa.Table, expected: pa.
 
 @dataclass
 class View:
-    """What a Dedup sees of the records that reached it: `stage.Entered`."""
+    """What a Dedup or a Sampling sees of the records that reached it: `stage.Entered`."""
 
     evidence: Evidence
     round_index: int
@@ -269,8 +269,11 @@ class View:
         return self.evidence.table(self.round_index, [f"{self.label}.{name}"], self.indices).column(0)
 
     def chunks(self, name: str) -> Iterator[tuple[Ints, pa.Array]]:
-        """A value of the stage itself, some records at a time."""
-        return self.evidence.chunks(self.round_index, f"{self.label}.{name}", self.indices)
+        """A value of the stage itself, or by its full name of any stage up to this round, some records at a time."""
+        full = name if "." in name else f"{self.label}.{name}"
+        index = self.evidence.round_of(full)
+        assert index is not None and index <= self.round_index, full
+        return self.evidence.chunks(index, full, self.indices)
 
     @property
     def workspace(self) -> Workspace:

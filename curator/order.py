@@ -7,30 +7,17 @@ split whatever is added or taken away beside it.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from .chance import keyed_hashes
 from .names import hexadecimal
 from .recipe import Output
 from .shards.tar import BLOCK, RECORD, sample_bytes
 from .stage import Ints
 
 _SAMPLE_KEY_BYTES = 10
-
-
-def keyed_hashes(purpose: str, seed: int, *columns: list[Any]) -> npt.NDArray[np.uint64]:
-    """(n,) uint64 keyed by purpose and seed: the only source of chance in d4a. Columns hold bytes."""
-    start = hashlib.blake2b(f"{purpose}\0{seed}\0".encode(), digest_size=8)
-    found = []
-    for parts in zip(*columns, strict=True):
-        hashed = start.copy()
-        for part in parts:
-            hashed.update(len(part).to_bytes(4, "little") + part)
-        found.append(hashed.digest())
-    return np.frombuffer(b"".join(found), "<u8")
 
 
 class Order:

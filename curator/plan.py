@@ -362,7 +362,7 @@ def _check_named(specs: Sequence[StageSpec]) -> None:
 
 
 def _measured_before(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
+    near = difflib.get_close_matches(name, known, 1, cutoff=0.8)  # names share the flow, and often the stage
     return f"did you mean {near[0]}?" if near else f"measured before it: {', '.join(known) or 'nothing'}"
 
 

@@ -255,7 +255,7 @@ class Workspace:
 
 
 class Entered(Protocol):
-    """The n records that reached a Dedup, seen through their evidence, in input order."""
+    """The n records that reached a Dedup or a Sampling, seen through their evidence, in input order."""
 
     @property
     def size(self) -> int:
@@ -272,7 +272,8 @@ class Entered(Protocol):
         ...
 
     def chunks(self, name: str) -> Iterator[tuple[Ints, pa.Array]]:
-        """One of the stage's own values, some records at a time: their indices, each once in all, and their values."""
+        """A value, some records at a time: their indices, each once in all, and their values. One of the stage's own, or by its full
+        name one that another stage measured in this round or before."""
         ...
 
     @property
@@ -287,6 +288,19 @@ class Entered(Protocol):
     def payload(self, indices: Ints, column: str = "") -> pa.Array:
         """A payload column (text: large_string, images: large_binary; by default the first) of the records at `indices`, in that order."""
         ...
+
+
+class Sampling(Filter):
+    """A Filter that judges records together, by what any stage measured of them: at most so many of a kind."""
+
+    @property
+    def asks(self) -> tuple[str, ...]:
+        """Values of other stages, by full name, that it looks at: the plan refuses what no stage before it measures."""
+        return ()
+
+    @abstractmethod
+    def choose(self, entered: Entered) -> Judgement:
+        """Verdicts of all records that reached this stage; what `judge` is to a Filter."""
 
 
 class Dedup(Stage):

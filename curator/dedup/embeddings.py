@@ -133,11 +133,11 @@ class EmbeddingDedup(Dedup):
         return count > 1 and (self.options.search == "clusters" or (self.options.search == "auto" and count > EXACT_UP_TO))
 
     def _clusters(self, count: int) -> int:
-        return max(1, min(self.options.clusters or 2 * isqrt(count), count // LEAST_IN_CLUSTER))
+        return clusters_for(count, self.options.clusters)
 
     def pairs(self, entered: Entered) -> Pairs:
         """Pairs at or above the floor: all of them, or those that clusters show; see `search`."""
-        vectors, known = _without_zeros(self._vectors(entered))
+        vectors, known = vectors_of(entered, "embedding", self.width)
         n, backend = len(vectors), entered.workspace.backend
         if not self._by_clusters(n):
             found, notes = neighbours(vectors, self._floor, backend=backend), {"vectors_compared_with_all_others": n}
@@ -156,18 +156,30 @@ class EmbeddingDedup(Dedup):
             notes["records_unknown_to_the_model"] = entered.size - n
         return Pairs(known[found.a], known[found.b], np.maximum(found.similarity, 0.0), notes)
 
-    def _vectors(self, entered: Entered) -> npt.NDArray[np.float16]:
-        """(n, width) float16, in a temporary file where they would take more than half of the memory."""
-        shape, space = (entered.size, self.width), entered.workspace
-        if 4 * entered.size * self.width <= space.memory:
-            return _fill(np.empty(shape, np.float16), entered)
-        try:
-            with tempfile.TemporaryFile(dir=space.folder) as file:  # the map holds it open
-                os.posix_fallocate(file.fileno(), 0, 2 * entered.size * self.width)  # to write into a map on a full disk would be the end
-                vectors = np.memmap(file, np.float16, "r+", 0, shape)
-        except OSError as error:
-            raise write_error(error, space.folder) from error
-        return _fill(vectors, entered)
+
+def vectors_of(entered: Entered, name: str, width: int) -> tuple[npt.NDArray[np.float16], Ints]:
+    """Embeddings of the records that a model knows.
+
+    name     of the value, as `Entered.chunks` takes it
+    returns  (m, width) float16, in a temporary file where they would take more than half of the memory; and (m,) whose they are
+
+    A vector of zeros is like nothing, and is left out.
+    """
+    shape, space = (entered.size, width), entered.workspace
+    if 4 * entered.size * width <= space.memory:
+        return _without_zeros(_fill(np.empty(shape, np.float16), entered, name))
+    try:
+        with tempfile.TemporaryFile(dir=space.folder) as file:  # the map holds it open
+            os.posix_fallocate(file.fileno(), 0, 2 * entered.size * width)  # to write into a map on a full disk would be the end
+            vectors = np.memmap(file, np.float16, "r+", 0, shape)
+    except OSError as error:
+        raise write_error(error, space.folder) from error
+    return _without_zeros(_fill(vectors, entered, name))
+
+
+def clusters_for(count: int, asked: int | None) -> int:
+    """How many clusters so many vectors get: as many as asked for, else 2 sqrt(n), and at most one for 39 vectors."""
+    return max(1, min(asked or 2 * isqrt(count), count // LEAST_IN_CLUSTER))
 
 
 def _without_zeros(vectors: npt.NDArray[np.float16]) -> tuple[npt.NDArray[np.float16], Ints]:
@@ -179,7 +191,7 @@ def _without_zeros(vectors: npt.NDArray[np.float16]) -> tuple[npt.NDArray[np.flo
     return vectors[: len(known)], known
 
 
-def _fill(vectors: npt.NDArray[np.float16], entered: Entered) -> npt.NDArray[np.float16]:
-    for at, values in entered.chunks("embedding"):
+def _fill(vectors: npt.NDArray[np.float16], entered: Entered, name: str) -> npt.NDArray[np.float16]:
+    for at, values in entered.chunks(name):
         vectors[at] = fixed_rows(values, np.float16, vectors.shape[1:])
     return vectors
