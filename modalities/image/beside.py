@@ -42,7 +42,7 @@ class Beside:
             self._lack = self._lack or (f"{suffix}: {size} bytes" if suffix in CAPTIONS else "")
             return
         self._left -= size
-        if suffix == "json" and (value := parse_json(data)) is not None:
+        if suffix == "json" and (value := _json(data)) is not None:
             self._fields.update(value) if isinstance(value, dict) else self._others.update(json=value)
             return
         try:
@@ -88,14 +88,20 @@ def take_caption(fields: dict[str, Any], source: Source) -> str | None:
     return None
 
 
-def parse_json(data: bytes) -> Any:
-    """A JSON value with every digit of its integers; None for what is no JSON, or null."""
-    try:
-        if not _LONG_NUMBER.search(data):
-            return orjson.loads(data)
-    except ValueError:
-        pass  # Python reads NaN, which img2dataset writes
-    try:
+def load_json(data: bytes) -> Any:
+    """A JSON value with every digit of its integers, NaN allowed. Raises ValueError, RecursionError."""
+    if _LONG_NUMBER.search(data):
         return json.loads(data.decode("utf-8-sig"))
+    try:
+        return orjson.loads(data.removeprefix(codecs.BOM_UTF8))
+    except ValueError:
+        if b"NaN" in data or b"Infinity" in data:  # Python writes them, hence img2dataset
+            return json.loads(data.decode("utf-8-sig"))
+        raise
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return load_json(data)
     except (ValueError, RecursionError):
-        return None
+        return None  # then it is a text

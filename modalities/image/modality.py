@@ -1,56 +1,63 @@
-"""The image modality: one file is one record, packed byte for byte.
+"""The image modality: loose files, members of tars and what tables name, packed byte for byte.
 
-Images are never re-encoded and never copied by the scan; the member is called .jpg whatever the format, because
-readers sniff the bytes and one suffix for all samples is what loaders require. What came with an image is its `meta`.
+Images are never re-encoded, and copied by the scan only where they lie nowhere as they are; the member is called .jpg whatever the
+format, because readers sniff the bytes and one suffix for all samples is what loaders require. What came with an image is its `meta`.
 """
 
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import orjson
 import pyarrow as pa
 from PIL import Image as Pillow
 
 from ...curator.columns import buffers
-from ...curator.modality import Entry, Modality, reader_schema
+from ...curator.modality import Entry, Modality
 from ...curator.recipe import Source
 from ...curator.stage import Columns
 from .picture import flatten, orientation, quiet, upright
-from .sniff import READABLE, SNIFF_BYTES, sniff, unreadable
+from .read import FORMATS, LIBRARIES, accepts, counts_lines, read_entry, splits, weight
+from .records import IMAGE_COLUMNS, IRRELEVANT
+from .sniff import SNIFF_BYTES, sniff
 
-MAX_FILE_BYTES = 256 * 2**20
 _PREVIEW_PX, _PREVIEW_BYTES = 160, 6000
 _PREVIEW_PIXELS = 100_000_000
 _META_HEAD = b'{"meta":'
 
 
 class Image(Modality):
-    """JPEG, PNG, WebP, GIF, TIFF, BMP and AVIF files, told by their first bytes."""
+    """JPEG, PNG, WebP, GIF, TIFF, BMP and AVIF images, told by their first bytes: files, and members of tars and rows of tables."""
 
     name: ClassVar[str] = "image"
-    columns: ClassVar[pa.Schema] = pa.schema([("bytes", pa.large_binary()), ("meta", pa.large_binary())])
+    columns: ClassVar[pa.Schema] = IMAGE_COLUMNS
     refers: ClassVar[bool] = True
-    formats: ClassVar[tuple[str, ...]] = ("auto", *READABLE)
+    formats: ClassVar[tuple[str, ...]] = FORMATS
+    libraries: ClassVar[tuple[str, ...]] = LIBRARIES
+    irrelevant: ClassVar[frozenset[str]] = IRRELEVANT
     batch_rows: ClassVar[int] = 64
 
     def accepts(self, path: str, source: Source) -> bool:
-        """Every file: what is no image is named as such in the ledger, not passed over."""
-        return True
+        """With `auto` every file: what is no image is named as such in the ledger, not passed over."""
+        return accepts(path, source)
+
+    def splits(self, path: str, source: Source) -> bool:
+        """Tars and tables that are not compressed."""
+        return splits(path, source)
+
+    def weight(self, path: str, source: Source) -> int:
+        """More than one for tables that only name images."""
+        return weight(path, source)
+
+    def counts_lines(self, path: str, source: Source) -> bool:
+        """Only of JSON lines."""
+        return counts_lines(path, source)
 
     def read(self, entry: Entry, source: Source) -> Iterator[pa.RecordBatch]:
-        """One record. Only the first 4 KiB are read of a file that is no image."""
-        schema = reader_schema(self)
-        data, reason, detail = _load(Path(entry.root, entry.path), source.format)
-        owner = entry.path.partition("/")[0] if "/" in entry.path else None
-        meta = None if reason or owner is None else orjson.dumps({"owner": owner})
-        row = {"bytes": data, "meta": meta, "reason": reason, "detail": detail, "at": None if reason else 0}
-        yield pa.RecordBatch.from_pylist([{name: row.get(name) for name in schema.names}], schema=schema)
+        """Batches of at most 64 records or about 32 MiB."""
+        return read_entry(entry, source, IMAGE_COLUMNS)
 
     def sizes(self, batch: pa.RecordBatch) -> Columns:
         """`jpg`: bytes of the file; `json`: of the body. Null where there is no image."""
@@ -76,23 +83,6 @@ class Image(Modality):
         except Exception:  # a report shows what it can
             thumb = Pillow.new("L", (16, 16), 128)
         return "image/jpeg", _small_jpeg(thumb)
-
-
-def _load(path: Path, wanted: str) -> tuple[bytes | None, str | None, str | None]:
-    """(bytes, reason, detail) of a file; either bytes or a reason."""
-    with path.open("rb") as file:
-        head = file.read(SNIFF_BYTES)
-        if not head:
-            return None, "empty_file", None
-        kind = sniff(head)
-        if kind not in READABLE:
-            return None, *unreadable(kind)
-        if wanted not in ("auto", kind):
-            return None, "other_format", kind
-        size = os.fstat(file.fileno()).st_size
-        if size > MAX_FILE_BYTES:
-            return None, "file_too_large", f"{size} bytes"
-        return head + file.read(), None, None
 
 
 def _thumbnail(payload: bytes) -> Pillow.Image:

@@ -1,24 +1,43 @@
-"""Sources of images, alone or with captions: which reader a file has, and what of a folder belongs together.
+"""Sources of images, alone or with captions: which reader a file has, and how it is cut.
 
 Image and pair flows read the same sources by these functions; only the payload columns differ.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 
 from ...curator.modality import Entry
 from ...curator.recipe import Source
-from ..text.streams import COMPRESSIONS, compression
+from ..text.streams import COMPRESSIONS, ReadError, compression, open_stream
 from .loose import read_loose
 from .records import Record, batches
 from .sniff import READABLE
+from .tables import read_table
 from .tar_samples import read_tar
 
-FORMATS = ("auto", *READABLE, "tar")
-_TARS = (".tar", *(".tar" + suffix for suffix in COMPRESSIONS), ".tgz")
+FORMATS = ("auto", *READABLE, "tar", "parquet", "jsonl", "csv", "tsv", "llava")
+LIBRARIES = ("pyarrow", "orjson")
+_SUFFIXES = {
+    ".tar": "tar",
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+}
+_OF_FORMAT = {"jsonl": frozenset({"jsonl", "json"}), "llava": frozenset({"jsonl", "json"})}
+# bytes of images that a byte stands for; what is parsed from its beginning on for every range is cut less often
+_WEIGHTS = {"jsonl": 256, "csv": 64, "tsv": 64, "json": 16}
+_HEAD_BYTES = 1 << 16
+_COCO = re.compile(rb'\s*\{\s*"(images|annotations|categories|licenses|info)"\s*:\s*(\[\s*\{|\{)')
 
 
 def read_entry(entry: Entry, source: Source, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -32,34 +51,69 @@ def read_entry(entry: Entry, source: Source, columns: pa.Schema) -> Iterator[pa.
 
 def read_records(entry: Entry, source: Source, captions: bool) -> Iterator[Record]:
     """The records; with `captions` an image that has several gives one record for each. Raises OSError."""
-    if kind(entry.path, source) == "tar":
+    kind = kind_by_name(entry.path, source)
+    if kind == "json":
+        kind = _json_kind(entry)
+        if kind == "jsonl":  # lines cannot be numbered from within such a file, and `format: jsonl` says what it is
+            if entry.start:
+                return
+            entry = replace(entry, end=entry.size)
+    if kind == "":
+        yield from read_loose(entry, source)
+    elif kind == "tar":
         yield from read_tar(entry, source)
     else:
-        yield from read_loose(entry, source)
+        yield from read_table(entry, source, kind)
 
 
-def kind(path: str, source: Source) -> str:
-    """`tar`, or `loose` for what is looked at first."""
-    if source.format != "auto":
-        return "loose" if source.format in READABLE else source.format
-    return "tar" if path.lower().endswith(_TARS) else "loose"
+def kind_by_name(path: str, source: Source) -> str:
+    """`tar`, `parquet`, `jsonl`, `csv`, `tsv`, `json` for what is looked at first, or nothing for a loose file."""
+    if source.format in READABLE:
+        return ""
+    named = _named(path)
+    if source.format == "auto":
+        return named
+    if source.format == "llava":
+        return named if named == "jsonl" else "json"
+    return source.format
+
+
+def _named(path: str) -> str:
+    """What a file's suffix names, of what is no image."""
+    name = path.lower()
+    packed = next((suffix for suffix in COMPRESSIONS if name.endswith(suffix)), "")
+    kind = "tar" if packed == ".tgz" else _SUFFIXES.get(Path(name.removesuffix(packed)).suffix, "")
+    return "" if packed and kind == "parquet" else kind
+
+
+def _json_kind(entry: Entry) -> str:
+    """`list`, `coco` or `jsonl`: what a JSON file holds, by its first bytes."""
+    try:
+        with closing(open_stream(str(Path(entry.root, entry.path)))) as stream:
+            head = (stream.read(_HEAD_BYTES) or b"").removeprefix(b"\xef\xbb\xbf").lstrip()
+    except ReadError:
+        return "jsonl"  # the reader meets the damage again, and says so
+    return "list" if head.startswith(b"[") else "coco" if _COCO.match(head) else "jsonl"
 
 
 def accepts(path: str, source: Source) -> bool:
     """Modality.accepts: with `auto` every file, because what is no image is named as such in the ledger, not passed over."""
-    return source.format != "tar" or path.lower().endswith(_TARS)
+    if source.format == "auto" or source.format in READABLE:
+        return True
+    return _named(path) in _OF_FORMAT.get(source.format, {source.format})
 
 
 def splits(path: str, source: Source) -> bool:
-    """Modality.splits: plain tars."""
-    return kind(path, source) == "tar" and not compression(path)
+    """Modality.splits: tars and tables that are not compressed."""
+    return kind_by_name(path, source) != "" and not compression(path)
 
 
 def counts_lines(path: str, source: Source) -> bool:
-    """Modality.counts_lines: a sample of a tar is known by the byte at which it begins."""
-    return kind(path, source) != "tar"
+    """Modality.counts_lines: those of JSON lines; other readers know the place in the whole file."""
+    return kind_by_name(path, source) in ("jsonl", "")
 
 
 def weight(path: str, source: Source) -> int:
-    """Modality.weight."""
-    return 1
+    """Modality.weight: tables name images, as a rule; a Parquet file holds them, unless the source says where they lie."""
+    kind = kind_by_name(path, source)
+    return 256 if kind == "parquet" and source.images else _WEIGHTS.get(kind, 1)

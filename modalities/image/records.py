@@ -15,6 +15,7 @@ import orjson
 import pyarrow as pa
 
 from ...curator.modality import READER_TAIL, REFERENCE
+from ..text.parquet import as_text
 from .sniff import READABLE, SNIFF_BYTES, sniff, unreadable
 
 IMAGE_COLUMNS = pa.schema(
@@ -125,8 +126,8 @@ def free_name(fields: dict[str, Any], name: str, value: Any) -> str:
 
 
 def dump(fields: dict[str, Any]) -> bytes:
-    """An object as JSON. Raises ValueError for what UTF-8 cannot hold, RecursionError."""
+    """An object as JSON; bytes as base64. Raises ValueError for what UTF-8 cannot hold, RecursionError."""
     try:
-        return orjson.dumps(fields)
+        return orjson.dumps(fields, default=as_text)
     except orjson.JSONEncodeError:  # integers over 64 bits, more than 254 levels
-        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":"), default=as_text).encode()

@@ -62,44 +62,32 @@ def read_delimited(stream: Stream, source: Source, delimiter: str) -> Iterator[p
         yield rows.take()
 
 
-class _Table:
-    """A header, and the records that rows below it are."""
+class Header:
+    """The first row of a table, and the fields that rows below it hold.
 
-    def __init__(self, raw: bytes | TooLong, source: Source, delimiter: str) -> None:
-        """Raises ReadError for a header that names no columns, or not the text."""
-        self._source, self._delimiter = source, delimiter
+    names  of its columns
+    """
+
+    def __init__(self, raw: bytes | TooLong, delimiter: str) -> None:
+        """Raises ReadError for a header that names no columns."""
+        self._delimiter = delimiter
         csv.field_size_limit(MAX_RECORD_BYTES)  # the length of a row is limited already
         try:
-            self._names = self._cells(raw)
+            self.names = self._cells(raw)
         except RecordError as wrong:
             raise ReadError("broken_header", f"{wrong.reason}: {wrong.detail}") from wrong
-        fields: dict[str, Any] = dict.fromkeys(self._names, "")
-        if len(fields) < len(self._names):
-            twice = next(name for name, count in Counter(self._names).items() if count > 1)
+        twice = next((name for name, count in Counter(self.names).items() if count > 1), None)
+        if twice is not None:
             raise ReadError("broken_header", f"two columns {twice}")
-        known = source.text_field in fields or (source.structure == "auto" and structure_of(fields) != "")
-        if source.structure in ("auto", "text") and not known:
-            raise ReadError("no_text_column", f"columns: {', '.join(self._names)}")
 
-    def add(self, rows: Rows, raw: bytes | TooLong, line: int) -> None:
-        """Add the record of a row, or what is wrong with it; a blank line is no row."""
+    def fields(self, raw: bytes | TooLong) -> dict[str, Any] | None:
+        """The cells of a row by column; None for a blank line, which is no row. Raises RecordError."""
         if isinstance(raw, bytes) and not raw.strip(b" \r"):
-            return
-        try:
-            cells = self._cells(raw)
-            if len(cells) != len(self._names):
-                raise RecordError("wrong_cell_count", f"{len(cells)} cells below a header of {len(self._names)}")
-            self._add(rows, dict(zip(self._names, cells, strict=True)), line, len(raw) if isinstance(raw, bytes) else 0)
-        except RecordError as wrong:
-            rows.refuse(wrong.reason, wrong.detail, line, wrong.ident)
-
-    def _add(self, rows: Rows, fields: dict[str, Any], line: int, size: int) -> None:
-        source = self._source
-        empty = [name for name in (source.id_field, source.url_field) if fields.get(name) == "" and name != source.text_field]
-        absent = {name: fields.pop(name, "") for name in empty}
-        text, ident, url, whole = take(fields, source)
-        rest = orjson.dumps({**fields, **absent} if whole else fields) if fields else None
-        rows.add(text, None if whole else rest, line, id_text(ident), size, url, rest if whole else None)
+            return None
+        cells = self._cells(raw)
+        if len(cells) != len(self.names):
+            raise RecordError("wrong_cell_count", f"{len(cells)} cells below a header of {len(self.names)}")
+        return dict(zip(self.names, cells, strict=True))
 
     def _cells(self, raw: bytes | TooLong) -> list[str]:
         if isinstance(raw, TooLong):
@@ -115,6 +103,35 @@ class _Table:
         except csv.Error as error:
             lone = str(error).startswith("new-line character")  # Python adds advice for programmers
             raise RecordError("broken_row", "a carriage return that ends no line" if lone else str(error)) from error
+
+
+class _Table:
+    """A header that names the text, and the records that rows below it are."""
+
+    def __init__(self, raw: bytes | TooLong, source: Source, delimiter: str) -> None:
+        """Raises ReadError for a header that names no columns, or not the text."""
+        self._source, self._header = source, Header(raw, delimiter)
+        fields: dict[str, Any] = dict.fromkeys(self._header.names, "")
+        known = source.text_field in fields or (source.structure == "auto" and structure_of(fields) != "")
+        if source.structure in ("auto", "text") and not known:
+            raise ReadError("no_text_column", f"columns: {', '.join(self._header.names)}")
+
+    def add(self, rows: Rows, raw: bytes | TooLong, line: int) -> None:
+        """Add the record of a row, or what is wrong with it; a blank line is no row."""
+        try:
+            fields = self._header.fields(raw)
+            if fields is not None:
+                self._add(rows, fields, line, len(raw) if isinstance(raw, bytes) else 0)
+        except RecordError as wrong:
+            rows.refuse(wrong.reason, wrong.detail, line, wrong.ident)
+
+    def _add(self, rows: Rows, fields: dict[str, Any], line: int, size: int) -> None:
+        source = self._source
+        empty = [name for name in (source.id_field, source.url_field) if fields.get(name) == "" and name != source.text_field]
+        absent = {name: fields.pop(name, "") for name in empty}
+        text, ident, url, whole = take(fields, source)
+        rest = orjson.dumps({**fields, **absent} if whole else fields) if fields else None
+        rows.add(text, None if whole else rest, line, id_text(ident), size, url, rest if whole else None)
 
 
 def row_blocks(stream: Stream, delimiter: str) -> Iterator[list[tuple[int, bytes | TooLong]]]:

@@ -42,7 +42,7 @@ def read_parquet(path: str, source: Source) -> Iterator[pa.RecordBatch]:
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            yield one_row("broken_parquet", f"{row} rows before it; {_first_line(error)}")
+            yield one_row("broken_parquet", f"{row} rows before it; {first_line(error)}")
         else:
             if row == 0:
                 yield one_row("empty_file", "no row")
@@ -52,12 +52,13 @@ class _ColumnError(Exception):
     """Reason and detail for a table without a text column."""
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, without the advice below it."""
     return str(error).strip().split("\n")[0]
 
 
 def _batches(file: Any, source: Source) -> Iterator[pa.RecordBatch]:
-    table = pq.ParquetFile(file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False)
+    table = open_table(file)
     schema = table.schema_arrow
     if not _is_conversations(schema, source):
         if source.text_field not in schema.names:
@@ -66,8 +67,18 @@ def _batches(file: Any, source: Source) -> Iterator[pa.RecordBatch]:
         if not _is_text(kind):
             raise _ColumnError("text_not_a_string", f"column {source.text_field}: {kind}")
     for index in range(table.metadata.num_row_groups):
-        rows = batch_rows(file, table.metadata.row_group(index))
-        yield from joined(map(_without_dictionaries, table.iter_batches(rows, row_groups=[index], use_threads=False)))
+        yield from group_batches(file, table, index)
+
+
+def open_table(file: Any) -> Any:
+    """The table in an open file, read without threads and in small pieces. Raises ArrowException, OSError."""
+    return pq.ParquetFile(file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False)
+
+
+def group_batches(file: Any, table: Any, index: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a row group in batches of bounded size, every value written out. Raises ArrowException, OSError."""
+    rows = batch_rows(file, table.metadata.row_group(index))
+    yield from joined(map(_without_dictionaries, table.iter_batches(rows, row_groups=[index], use_threads=False)))
 
 
 def _without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -129,10 +140,10 @@ def _records(batch: pa.RecordBatch, first: int, source: Source) -> pa.RecordBatc
 
 def _conversations(batch: pa.RecordBatch, first: int, source: Source) -> pa.RecordBatch:
     rows = Rows()
-    for line, fields in enumerate(_rows(batch), first):
+    for line, fields in enumerate(rows_of(batch), first):
         try:
             text, ident, url, _ = take(fields, source)
-            record = orjson.dumps(fields, default=_as_text)
+            record = orjson.dumps(fields, default=as_text)
             if len(record) > MAX_RECORD_BYTES:
                 raise RecordError("record_too_long", f"{len(record)} bytes of JSON; the limit is {MAX_RECORD_BYTES}", id_text(ident))
         except RecordError as refused:
@@ -142,7 +153,7 @@ def _conversations(batch: pa.RecordBatch, first: int, source: Source) -> pa.Reco
     return rows.take()
 
 
-def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+def rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
     """The rows as they would be in JSON lines."""
     for row in zip(*(column.cast(_plain(column.type)).to_pylist() for column in batch.columns), strict=True):
         yield dict(zip(batch.schema.names, row, strict=True))
@@ -189,7 +200,7 @@ def _meta(batch: pa.RecordBatch) -> pa.Array:
     """The columns as one column of JSON objects; null where there are none."""
     if batch.num_columns == 0:
         return pa.nulls(batch.num_rows, pa.large_string())
-    objects = [orjson.dumps(row, default=_as_text) for row in _rows(batch)]
+    objects = [orjson.dumps(row, default=as_text) for row in rows_of(batch)]
     return pa.array(objects, pa.large_binary()).view(pa.large_string())
 
 
@@ -204,18 +215,19 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """What JSON has no type for, as text; bytes as base64."""
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def _refused(batch: pa.RecordBatch, line: int, source: Source, error: Exception) -> pa.RecordBatch:
     rows = Rows()
     if _is_conversations(batch.schema, source):
-        rows.refuse("invalid_utf8" if isinstance(error, UnicodeDecodeError) else "unreadable_record", _first_line(error), line)
+        rows.refuse("invalid_utf8" if isinstance(error, UnicodeDecodeError) else "unreadable_record", first_line(error), line)
         return rows.take()
     try:
         _text(batch.column(source.text_field))
-        rows.refuse("unreadable_meta", _first_line(error), line)
+        rows.refuse("unreadable_meta", first_line(error), line)
     except pa.ArrowInvalid:
         raw = batch.column(source.text_field).cast(pa.large_binary())[0].as_py()
         rows.refuse("invalid_utf8", f"byte {_first_bad_byte(raw)}", line)

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from d4a.curator.modality import Entry, reader_schema
 from d4a.curator.recipe import Source
-from d4a.modalities.image.modality import MAX_FILE_BYTES, Image
+from d4a.modalities.image.modality import Image
+from d4a.modalities.image.records import MAX_IMAGE_BYTES
 from d4a.modalities.image.sniff import sniff
 from PIL import Image as Pillow
 
@@ -52,8 +53,9 @@ def test_of_what_is_no_image_only_the_beginning_is_read(tmp_path):
 def test_a_file_too_large_is_not_read(tmp_path):
     path = tmp_path / "huge.png"
     path.write_bytes(makers.encode(makers.scene(1), "PNG"))
-    os.truncate(path, MAX_FILE_BYTES + 1)
-    assert (read(path)["reason"], read(path)["detail"]) == ("file_too_large", f"{MAX_FILE_BYTES + 1} bytes")
+    os.truncate(path, MAX_IMAGE_BYTES + 1)
+    row = read(path)
+    assert (row["reason"], row["detail"]) == ("file_too_large", f"{MAX_IMAGE_BYTES + 1} bytes; the limit is {MAX_IMAGE_BYTES}")
 
 
 def test_a_format_asked_for_leaves_out_others_by_name(tmp_path):
