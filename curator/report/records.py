@@ -158,16 +158,17 @@ def _kept_card(group: Group, gallery: Gallery) -> Html:
 
 
 def _dropped_card(row: Row, reference: str | None, gallery: Gallery) -> Html:
-    text = gallery.text(row)
+    text, thumbnail = gallery.text(row), gallery.thumbnail(row)
     if text is None or reference is None:
         shown = gallery.view(row, 1000)
     elif text.lower() == reference.lower():
         alike = row["similarity"] is None or row["similarity"] >= 1
-        same = tag("p", "The same excerpt." if alike else "The same excerpt; the texts differ further on.", class_="same")
-        shown = join([gallery.thumbnail(row), same])
+        words = "caption." if thumbnail else "excerpt." if alike else "excerpt; the texts differ further on."
+        shown = join([thumbnail, tag("p", f"The same {words}", class_="same")])
+    elif marked := mark(text, reference):
+        shown = join([thumbnail, excerpt(marked)])
     else:
-        marked = mark(text, reference)
-        shown = join([gallery.thumbnail(row), excerpt(marked)] if marked else [gallery.view(row, 1000), _FAR_APART])
+        shown = join([gallery.view(row, 1000), "" if thumbnail else _FAR_APART])  # captions may differ where pictures are alike
     said = f" · {clip(row['detail'], 160)}" if row["detail"] else ""
     measured = tag("p", "similarity ", tag("b", number(row["similarity"])), said, class_="measured")
     return tag("li", tag("p", "dropped", class_="flag"), shown, tag("p", name(row["key"]), class_="key"), measured, class_="card")

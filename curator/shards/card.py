@@ -195,9 +195,18 @@ def _making(dataset: Dataset) -> str:
     return _table(["what", "value"], rows) + "\n\n" + check
 
 
+def _unsearched(flow: str, uses: Sequence[str]) -> Iterator[str]:
+    """What of a flow nobody searched for personal data; a pair has two parts, each with a stage of its own for it."""
+    found = {"captions": any("pii" in use for use in uses), "pictures": any("detect" in use for use in uses)}
+    if flow == "pair" and any(found.values()):
+        yield from (f"{flow} ({part})" for part, searched in found.items() if not searched)
+    elif not any(found.values()):
+        yield flow
+
+
 def _limits(dataset: Dataset) -> Iterator[str]:
     used = {flow: [stage.use for stage in counts.stages] for flow, counts in sorted(dataset.flows.items())}
-    unsearched = [flow for flow, uses in used.items() if not any("pii" in use or "detect" in use for use in uses)]
+    unsearched = [name for flow, uses in used.items() for name in _unsearched(flow, uses)]
     if unsearched:
         yield f"No stage of {', '.join(unsearched)} looked for personal data: expect names, addresses and faces if the sources have them."
     repeated = [flow for flow, uses in used.items() if not any(".dedup" in use for use in uses)]

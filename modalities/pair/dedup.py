@@ -137,7 +137,7 @@ class PairDedup(Dedup):
             near = similarity >= self._floor
             found += _all_members(kinds, a[near], b[near], similarity[near])
         one, other, similarity = (np.concatenate(each) for each in zip(*found, strict=True))
-        return Pairs(order[one], order[other], similarity, {"pictures": len(np.unique(picture))})
+        return Pairs(order[one], order[other], similarity)
 
     def _pictures(self, entered: Entered, order: Ints) -> tuple[Ints, Ints]:
         """(n,) the number of each record's picture, records in order; (p, 2) numbers of pictures that look the same."""

@@ -51,6 +51,14 @@ def test_numbers_reasons_and_limits_are_told(small) -> None:
     assert str(root) not in text
 
 
+def test_a_pair_is_searched_for_personal_data_in_both_of_its_parts(small) -> None:
+    _, dataset = small
+    counts = dataset.flows["pair"]
+    masked = counts.model_copy(update={"stages": [*counts.stages, counts.stages[0].model_copy(update={"use": "text.pii"})]})
+    text = card.render(dataset.model_copy(update={"flows": {"pair": masked}}))
+    assert "No stage of pair (pictures) looked for personal data" in text
+
+
 def test_nothing_kept_is_a_card_too(small) -> None:
     _, dataset = small
     text = card.render(dataset.model_copy(update={"shards": [], "licences": {}}))
