@@ -86,7 +86,7 @@ def load(spec: ClipSpec, path: str, precision: str, device: str, batch: int) -> 
     with embed.loading(embed.key_of(spec), path):
         import open_clip
 
-        model = embed.both_towers(spec, path, device)
+        model = embed.both_towers(spec, path, device, precision)
         del model.visual  # embed.load has it, where images are embedded
         tokenizer = open_clip.get_tokenizer(f"local-dir:{path}" if spec.clip.startswith("local-dir:") else spec.clip)
     return CaptionEmbedder(embed.shape(spec)[1], tokenizer.context_length, batch, tokenizer, model.encode_text, precision, device)

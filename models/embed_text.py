@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..curator.errors import MachineError
 from . import weights
-from .embed import unit_rows
+from .embed import rounded, unit_rows
 from .weights import Weights
 
 LIBRARIES = ("torch", "sentence_transformers", "transformers", "tokenizers")
@@ -233,7 +233,7 @@ def load(spec: SentenceSpec, path: str, precision: str, device: str, batch: int,
     except Exception as error:  # torch, transformers and safetensors each raise their own kind for a wrong or damaged file
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise MachineError(f"the model does not load as {key_of(spec)}: {first}", where=path, hint="is the folder complete?") from error
-    return TextEmbedder(shape(spec).width, tokens, batch, model.tokenizer, model.eval().forward, precision, device)
+    return TextEmbedder(shape(spec).width, tokens, batch, model.tokenizer, rounded(model, precision).forward, precision, device)
 
 
 def _sentence_transformer(path: str, device: str) -> Any:

@@ -52,6 +52,16 @@ def choose(device: str, library: Library) -> Choice:
     return Choice("rapids", f"{named}; {why}") if found else Choice("cpu", f"{named} finds no card, or no compiler; {why}")
 
 
+def bf16_instructions() -> str:
+    """What of this CPU multiplies bf16: `AMX`, `AVX512-BF16`, or nothing; as torch sees it."""
+    import torch
+
+    cpu = cast(Any, torch.cpu)  # both questions are torch's own: they may go
+    if getattr(cpu, "_is_amx_tile_supported", bool)():
+        return "AMX"
+    return "AVX512-BF16" if getattr(cpu, "_is_avx512_bf16_supported", bool)() else ""
+
+
 def extra() -> str:
     """The extra of d4a whose packages the driver runs."""
     return "gpu-cu12" if driver.cuda() == 12 else "gpu"

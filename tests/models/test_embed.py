@@ -62,16 +62,21 @@ def test_shape_is_known_from_the_configuration_alone(tiny):
 
 
 def test_embedding_is_open_clips_own(tiny):
+    """And in bf16 bit for bit what autocast makes of it, though weights are rounded once and not for every batch."""
     spec, model = tiny
     pixels = pictures(4, 32)
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
     images = (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
     with torch.inference_mode():
         wanted = model.encode_image(images, normalize=True).numpy()
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = torch.nn.functional.normalize(model.encode_image(images).float(), dim=-1).half().numpy()
     found = load(spec).embed(pixels)
     assert found.dtype == np.float16 and found.shape == (4, 24)
     np.testing.assert_allclose(found, wanted, atol=6e-4)  # float16 has 11 bits
     np.testing.assert_allclose(np.linalg.norm(found.astype(float), axis=1), 1, atol=2e-3)
+    coarse = load(spec, "bf16").embed(pixels)
+    assert coarse.tobytes() == rounded.tobytes() != found.tobytes()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
