@@ -16,9 +16,9 @@ from ...curator.columns import buffers
 from ...curator.modality import Entry
 from ...curator.recipe import Source
 from ...curator.stage import Columns
-from ..image import read
 from ..image.modality import Image
-from ..image.records import IRRELEVANT, PAIR_COLUMNS
+from ..image.read import read_entry
+from ..image.records import PAIR_COLUMNS
 
 _PREVIEW_CHARACTERS = 600
 
@@ -28,8 +28,6 @@ class Pair(Image):
 
     name: ClassVar[str] = "pair"
     columns: ClassVar[pa.Schema] = PAIR_COLUMNS
-    formats: ClassVar[tuple[str, ...]] = read.FORMATS
-    irrelevant: ClassVar[frozenset[str]] = IRRELEVANT
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -38,7 +36,7 @@ class Pair(Image):
 
     def read(self, entry: Entry, source: Source) -> Iterator[pa.RecordBatch]:
         """As images; one of several captions is one record each, and an image without any is refused as `no_caption`."""
-        return read.read_entry(entry, source, PAIR_COLUMNS)
+        return read_entry(entry, source, PAIR_COLUMNS)
 
     def sizes(self, batch: pa.RecordBatch) -> Columns:
         """As images; `txt`: bytes of the caption."""

@@ -36,6 +36,9 @@ class CleanOptions(Options):
         False,
         "Write each run of spaces and tabs inside a line as one space. Costs the indentation of code and the columns of tables.",
     )
+    one_line: bool = measure(
+        False, "Write each run of white space, line ends among it, as one space, as COYO does with captions. Costs lines and paragraphs."
+    )
     min_chars: int | None = judge(1, "Fewest characters after cleaning; null: no limit.", ge=0)
 
 
@@ -90,7 +93,7 @@ class Clean(Transform):
 
     def _may_change(self, text: pa.Array) -> Bools:
         """Which texts are worth cleaning; with options that the quick look does not know, all."""
-        if self.options.unicode == "NFC" and not self.options.collapse_spaces:
+        if self.options.unicode == "NFC" and not self.options.collapse_spaces and not self.options.one_line:
             return may_change(text)
         return np.ones(len(text), np.bool_)
 
@@ -100,7 +103,8 @@ class Clean(Transform):
             text = normalise(text, self.options.unicode)
         if self.options.collapse_spaces:  # a lone space is no match: words are what most spaces lie between
             text = pc.replace_substring_regex(text, f"[{_BLANKS}][ {_BLANKS}]*| [ {_BLANKS}]+", " ")
-        return pc.utf8_trim_whitespace(rewrite(text, _LOOSE, _tidy_lines))
+        text = pc.utf8_trim_whitespace(rewrite(text, _LOOSE, _tidy_lines))
+        return pc.replace_substring_regex(text, f"[\\n {_BLANKS}]+", " ") if self.options.one_line else text
 
 
 def _drop_controls(text: pa.Array) -> pa.Array:

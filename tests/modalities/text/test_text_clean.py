@@ -60,6 +60,7 @@ def test_options_change_what_is_cleaned() -> None:
     assert _clean(text, unicode="none") == "Cafe\u0301  \ufb01n\t\uff21\u00a0b\n\n  x"
     assert _clean(text, unicode="NFKC") == "Café  fin\tA b\n\n  x"
     assert _clean(text, collapse_spaces=True) == "Café \ufb01n \uff21 b\n\n x"
+    assert _clean(text, one_line=True) == "Café \ufb01n \uff21 b x"
 
 
 def test_rows_stay_in_place_and_empty_texts_are_refused() -> None:
