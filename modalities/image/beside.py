@@ -71,10 +71,9 @@ class Beside:
             caption = take_caption(self._fields, self._source)
         elif not asked and self._fields.get("caption") == caption:  # img2dataset writes it twice
             del self._fields["caption"]
-        meta = {**record.meta, **self._fields} if record.meta else self._fields
-        for suffix, value in self._others.items():
-            meta[free_name(meta, suffix, value)] = value
-        record.caption, record.meta = caption, meta
+        for name, value in [*self._fields.items(), *self._others.items()]:
+            record.meta[free_name(record.meta, name, value)] = value
+        record.caption = caption
         record.lack = self._lack or "no .txt, .caption or .json with one"
 
 
@@ -89,15 +88,19 @@ def take_caption(fields: dict[str, Any], source: Source) -> str | None:
 
 
 def load_json(data: bytes) -> Any:
-    """A JSON value with every digit of its integers, NaN allowed. Raises ValueError, RecursionError."""
+    """A JSON value with every digit of its integers; NaN, which is none, becomes null. Raises ValueError, RecursionError."""
     if _LONG_NUMBER.search(data):
-        return json.loads(data.decode("utf-8-sig"))
+        return json.loads(data.decode("utf-8-sig"), parse_constant=_null)
     try:
         return orjson.loads(data.removeprefix(codecs.BOM_UTF8))
     except ValueError:
         if b"NaN" in data or b"Infinity" in data:  # Python writes them, hence img2dataset
-            return json.loads(data.decode("utf-8-sig"))
+            return json.loads(data.decode("utf-8-sig"), parse_constant=_null)
         raise
+
+
+def _null(_: str) -> None:
+    return None
 
 
 def _json(data: bytes) -> Any:

@@ -1,15 +1,18 @@
-"""Images that are files of their own, with the caption and the fields that lie beside them."""
+"""Images that are files of their own, with the caption, the fields and the labels that lie beside them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ...curator.modality import Entry
 from ...curator.recipe import Source
+from .beside import BESIDE_BYTES, Beside
+from .folders import SIDECARS
 from .records import Record, problem, refused
 from .sniff import READABLE, SNIFF_BYTES, sniff
+from .yolo_labels import NAMES, read_labels
 
 
 def read_loose(entry: Entry, source: Source) -> Iterator[Record]:
@@ -20,8 +23,37 @@ def read_loose(entry: Entry, source: Source) -> Iterator[Record]:
         if wrong is None and source.format in READABLE and (kind := sniff(head)) != source.format:
             wrong = "other_format", kind
         if wrong is not None:
-            yield refused(*wrong)
+            yield refused(*_without_image(entry, *wrong))
             return
         data = head + file.read()
     owner, folder, _ = entry.path.partition("/")
-    yield Record(data, meta={"owner": owner} if folder else {}, at=0)
+    record = Record(data, meta={"owner": owner} if folder else {}, at=0)
+    _add_beside(record, entry, source)
+    yield record
+
+
+def _without_image(entry: Entry, reason: str, detail: str) -> tuple[str, str]:
+    """A sidecar that no image has is no broken image."""
+    suffix = PurePosixPath(entry.path).suffix[1:].lower()
+    if suffix in SIDECARS and reason in ("not_an_image", "empty_file"):
+        return "no_image", "no image of this name lies beside it"
+    return reason, detail
+
+
+def _add_beside(record: Record, entry: Entry, source: Source) -> None:
+    """Caption, fields and labels of the files beside an image."""
+    beside, label, names = Beside(source), None, None
+    for path, size, _ in entry.beside:
+        file = Path(entry.root, path)
+        own = file.parent == Path(entry.root, entry.path).parent and file.stem == PurePosixPath(entry.path).stem
+        if own:
+            with file.open("rb") as open_file:
+                beside.add(file.suffix[1:], open_file.read(BESIDE_BYTES), size)
+        elif any(path == name or path.endswith("/" + name) for name in NAMES):
+            names = file
+        else:
+            label = file
+    beside.fill(record)
+    if label is not None:
+        assert record.data is not None
+        record.meta = {**record.meta, **read_labels(label, names, record.data)}

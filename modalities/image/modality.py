@@ -7,6 +7,7 @@ format, because readers sniff the bytes and one suffix for all samples is what l
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -18,6 +19,7 @@ from ...curator.columns import buffers
 from ...curator.modality import Entry, Modality
 from ...curator.recipe import Source
 from ...curator.stage import Columns
+from .folders import arrange
 from .picture import flatten, orientation, quiet, upright
 from .read import FORMATS, LIBRARIES, accepts, counts_lines, read_entry, splits, weight
 from .records import IMAGE_COLUMNS, IRRELEVANT
@@ -42,6 +44,10 @@ class Image(Modality):
     def accepts(self, path: str, source: Source) -> bool:
         """With `auto` every file: what is no image is named as such in the ledger, not passed over."""
         return accepts(path, source)
+
+    def arrange(self, entries: list[Entry], source: Source, skipped: Counter[str]) -> list[Entry]:
+        """Captions, fields and labels that lie beside images are put to them."""
+        return arrange(entries, source, skipped)
 
     def splits(self, path: str, source: Source) -> bool:
         """Tars and tables that are not compressed."""

@@ -16,13 +16,14 @@ import pyarrow as pa
 from ...curator.modality import Entry
 from ...curator.recipe import Source
 from ..text.streams import COMPRESSIONS, ReadError, compression, open_stream
+from .coco import read_coco
 from .loose import read_loose
-from .records import Record, batches
+from .records import Record, batches, refused
 from .sniff import READABLE
 from .tables import read_table
 from .tar_samples import read_tar
 
-FORMATS = ("auto", *READABLE, "tar", "parquet", "jsonl", "csv", "tsv", "llava")
+FORMATS = ("auto", *READABLE, "tar", "parquet", "jsonl", "csv", "tsv", "coco", "yolo", "llava")
 LIBRARIES = ("pyarrow", "orjson")
 _SUFFIXES = {
     ".tar": "tar",
@@ -33,9 +34,10 @@ _SUFFIXES = {
     ".csv": "csv",
     ".tsv": "tsv",
 }
-_OF_FORMAT = {"jsonl": frozenset({"jsonl", "json"}), "llava": frozenset({"jsonl", "json"})}
+_OF_FORMAT = {"jsonl": frozenset({"jsonl", "json"}), "llava": frozenset({"jsonl", "json"}), "coco": frozenset({"json"})}
 # bytes of images that a byte stands for; what is parsed from its beginning on for every range is cut less often
 _WEIGHTS = {"jsonl": 256, "csv": 64, "tsv": 64, "json": 16}
+_LOOSE = frozenset({*READABLE, "yolo"})
 _HEAD_BYTES = 1 << 16
 _COCO = re.compile(rb'\s*\{\s*"(images|annotations|categories|licenses|info)"\s*:\s*(\[\s*\{|\{)')
 
@@ -53,8 +55,8 @@ def read_records(entry: Entry, source: Source, captions: bool) -> Iterator[Recor
     """The records; with `captions` an image that has several gives one record for each. Raises OSError."""
     kind = kind_by_name(entry.path, source)
     if kind == "json":
-        kind = _json_kind(entry)
-        if kind == "jsonl":  # lines cannot be numbered from within such a file, and `format: jsonl` says what it is
+        kind = "coco" if source.format == "coco" else _json_kind(entry)
+        if kind in ("jsonl", "document"):  # lines cannot be numbered from within such a file, and `format: jsonl` says what it is
             if entry.start:
                 return
             entry = replace(entry, end=entry.size)
@@ -62,19 +64,23 @@ def read_records(entry: Entry, source: Source, captions: bool) -> Iterator[Recor
         yield from read_loose(entry, source)
     elif kind == "tar":
         yield from read_tar(entry, source)
+    elif kind == "coco":
+        yield from read_coco(entry, captions)
+    elif kind == "document":
+        yield refused("no_image", "one JSON object: no sidecar of an image, no COCO and no table")
     else:
         yield from read_table(entry, source, kind)
 
 
 def kind_by_name(path: str, source: Source) -> str:
     """`tar`, `parquet`, `jsonl`, `csv`, `tsv`, `json` for what is looked at first, or nothing for a loose file."""
-    if source.format in READABLE:
+    if source.format in _LOOSE:
         return ""
     named = _named(path)
     if source.format == "auto":
         return named
-    if source.format == "llava":
-        return named if named == "jsonl" else "json"
+    if source.format in ("llava", "coco"):
+        return named if named == "jsonl" and source.format == "llava" else "json"
     return source.format
 
 
@@ -87,18 +93,23 @@ def _named(path: str) -> str:
 
 
 def _json_kind(entry: Entry) -> str:
-    """`list`, `coco` or `jsonl`: what a JSON file holds, by its first bytes."""
+    """`list`, `coco`, `document` or `jsonl`: what a JSON file holds, by its first bytes."""
     try:
         with closing(open_stream(str(Path(entry.root, entry.path)))) as stream:
             head = (stream.read(_HEAD_BYTES) or b"").removeprefix(b"\xef\xbb\xbf").lstrip()
     except ReadError:
         return "jsonl"  # the reader meets the damage again, and says so
-    return "list" if head.startswith(b"[") else "coco" if _COCO.match(head) else "jsonl"
+    if head.startswith(b"["):
+        return "list"
+    if _COCO.match(head):
+        return "coco"
+    first = head.partition(b"\n")[0].rstrip()
+    return "document" if first.startswith(b"{") and first.endswith((b"{", b"[", b",")) else "jsonl"
 
 
 def accepts(path: str, source: Source) -> bool:
     """Modality.accepts: with `auto` every file, because what is no image is named as such in the ledger, not passed over."""
-    if source.format == "auto" or source.format in READABLE:
+    if source.format == "auto" or source.format in _LOOSE:
         return True
     return _named(path) in _OF_FORMAT.get(source.format, {source.format})
 

@@ -31,16 +31,16 @@ from .table_rows import TableRows, image_column
 
 def read_table(entry: Entry, source: Source, kind: str) -> Iterator[Record]:
     """The rows of a range; kind: parquet, jsonl, list, csv or tsv. Raises OSError."""
-    path, whole = str(Path(entry.root, entry.path)), entry.start == 0
-    rows = TableRows(entry, source)
-    found = 0
+    path, rows = str(Path(entry.root, entry.path)), TableRows(entry, source)
+    found, whole = 0, entry.start == 0 and entry.end == entry.size
     try:
         for record in _parquet(path, entry, source, rows) if kind == "parquet" else _lines(path, entry, source, rows, kind):
             found += 1
             yield record
     except ReadError as error:
         yield refused(error.reason, f"{error.detail}, {found} records" if found else error.detail)
-    if not found and whole and entry.end == entry.size:
+        return
+    if not found and whole:
         yield refused("empty_file", "no row")
 
 

@@ -94,6 +94,7 @@ class _Reading:
         self._tar, self._source, self._start, self._end = tar, source, start, end
         self._before, self._last = before, before
         self._sample: _Sample | None = None
+        self._apart: list[Record] = []
         self._rows = 0
         self.border: _Border | None = None
 
@@ -118,8 +119,9 @@ class _Reading:
         if not key:
             if member.name and self._mine(member.at):
                 reason, detail = member.refused or ("hidden_member", "")
-                self._rows += 1
-                yield refused(reason, f"{member.name}: {detail}" if detail else member.name, member.at)
+                self._apart.append(refused(reason, f"{member.name}: {detail}" if detail else member.name, member.at))
+                if self._sample is None:
+                    yield from self._finish()
             return
         self._last = key
         if self._sample is not None and key != self._sample.key:
@@ -132,10 +134,13 @@ class _Reading:
         self._sample.add(suffix, member, self._tar)
 
     def _finish(self) -> Iterator[Record]:
+        """The sample under way, and the members that stood among its own."""
         sample, self._sample = self._sample, None
+        apart, self._apart = self._apart, []
+        self._rows += len(apart) + (sample is not None)
         if sample is not None:
-            self._rows += 1
             yield sample.record(self._source, self._end is not None)
+        yield from apart
 
     def _at_end(self) -> Iterator[Record]:
         if self._mine(self._tar.at) and (behind := self._tar.behind_end()) >= 0:
@@ -149,6 +154,7 @@ class _Reading:
         sample = self._sample
         if sample is not None and (key == sample.key or sample.reading):
             yield refused(error.reason, error.detail, sample.at, sample.key)
+            yield from self._apart
             return
         yield from self._finish()
         if self._mine(at) and not (key and key == self._before):
