@@ -9,75 +9,66 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import model_validator
 
 from ...curator.columns import fixed_rows
 from ...curator.errors import MachineError, UsageError
-from ...curator.options import Options, judge, measure
-from ...curator.stage import Columns, Facts, Filter, Judgement, Machine, Value
+from ...curator.stage import Bools, Columns, Facts, Filter, Floats, Judgement, Machine, Value
 from ...curator.wording import did_you_mean
 from ...models import embed, weights, yolo
 from ...models.yolo import Detector
-from .conditions import Comparison, Condition, Rules
+from .conditions import Condition, Rules
+from .detect_options import DetectOptions
+from .label_forms import Boxes, coco_json, yolo_text
 
-Boxes = list[dict[str, Any]]
+_PERSON, _FACE = re.compile("person", re.IGNORECASE), re.compile("face(_.*)?", re.IGNORECASE)
 
 
-class DetectOptions(Options):
-    """Which detector, what it records, and what is dropped."""
-
-    model: str = measure(
-        "yolo11n.pt",
-        "Weights: a .pt or .onnx file, `package:NAME/path` of an installed package, or an official name (yolo11n.pt), looked for in "
-        "the current directory and in $D4A_MODELS or ~/.cache/d4a/models, and fetched once where there is a network.",
+def _values(labels: Sequence[str]) -> tuple[Value, ...]:
+    """What is measured; label forms are always measured, so that to ask for them later costs no model, and written where asked for."""
+    forms = {"yolo": "Boxes as the text of a YOLO label file.", "coco": "Boxes as COCO annotations."}
+    box = '{"class", "confidence", "area", "box": [x, y, w, h]}'
+    return (
+        Value(
+            "boxes",
+            pa.string(),
+            f"JSON list of {box}, most confident first; box from the top left corner [pixels of the upright image],"
+            " area = w h / (width height).",
+            packed="boxes",
+            json=True,
+        ),
+        Value("count", pa.int32(), "Number of boxes recorded."),
+        Value("persons", pa.int32(), "Boxes of the class `person`; null where the model has none.", packed="persons", total=True),
+        Value(
+            "faces", pa.int32(), "Boxes of `face` or of classes that begin so; null where the model has none.", packed="faces", total=True
+        ),
+        *(
+            Value(name, pa.string(), doc, packed=name * (name in labels), json=name == "coco", working=name not in labels)
+            for name, doc in forms.items()
+        ),
     )
-    image_px: int | None = measure(
-        None, "Side of the letterbox fed to the model [pixels]; default: what an .onnx was exported for, else 640.", ge=32, multiple_of=32
-    )
-    min_confidence: float = measure(0.25, "Boxes above this confidence are recorded [0 to 1].", ge=0, lt=1)
-    iou: float = measure(0.7, "Of two boxes of a class that overlap more than this (intersection over union), one is recorded.", ge=0, le=1)
-    batch_size: int = measure(8, "Images a forward pass [images]; the last batch of a unit is padded to it.", ge=1, le=1024)
-    drop_if: Rules = judge({}, 'Class -> condition; an image that meets one is dropped: {person: ">= 1"}.')
-    require: Rules = judge({}, "Class -> condition; an image that misses one is dropped.")
-
-    def of_kind(self, kind: str) -> dict[str, Any]:
-        """As for every stage, but the model stands there without its folder."""
-        return {k: weights.without_folder(v) if k == "model" else v for k, v in super().of_kind(kind).items()}
-
-    @model_validator(mode="after")
-    def _recorded(self) -> DetectOptions:
-        for name, condition in [*self.drop_if.items(), *self.require.items()]:
-            asked = Comparison.parse(condition.confidence) if condition.confidence else None
-            if asked and asked.operator in (">", ">=") and asked.number < self.min_confidence:
-                below = f"{name}: boxes of confidence {asked.number:g} are not recorded"
-                raise ValueError(f"{below}; lower min_confidence, which is {self.min_confidence:g}")
-        return self
 
 
 class Detect(Filter):
     """Find objects with a YOLO model and drop images by class, count, confidence and area of the boxes."""
 
     name = "image.detect"
+    version = 2
     cost = "model"
     Options = DetectOptions
-    values: ClassVar[tuple[Value, ...]] = (
-        Value(
-            "boxes",
-            pa.string(),
-            'JSON list of {"class", "confidence", "area", "box": [x, y, w, h]}, most confident first; box from the top left corner '
-            "[pixels of the upright image], area = w h / (width height).",
-            packed="boxes",
-            json=True,
-        ),
-        Value("count", pa.int32(), "Number of boxes recorded."),
-    )
+    values: ClassVar[tuple[Value, ...]] = _values(())
+    options: DetectOptions
+
+    def __init__(self, options: DetectOptions) -> None:
+        super().__init__(options)
+        self.values = _values(options.labels)  # type: ignore[misc]  # label forms are written on request
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -103,12 +94,11 @@ class Detect(Filter):
         card = yolo.card(path)
         self._check_classes(card.names)
         numeric = {"weights": found.sha256, "precision": "fp32", "device": embed.device_kind(device)}  # bf16 moves boxes by pixels
-        return Facts(
-            numeric | {"image_px": str(self._size)} | yolo.libraries(path), {"path": path, "device": device, "licence": card.licence}
-        )
+        numeric |= {"image_px": str(self._size), "classes": ", ".join(card.names)} | yolo.libraries(path)
+        return Facts(numeric, {"path": path, "device": device, "licence": card.licence})
 
     def _check_classes(self, names: tuple[str, ...]) -> None:
-        for name in [*self.options.drop_if, *self.options.require]:
+        for name in self.options.named:
             if name not in names:
                 hint = did_you_mean(name, names) or f"its classes: {', '.join(names[:20])}{', …' if len(names) > 20 else ''}"
                 raise UsageError(f"image.detect: {self.options.model} knows no class {name!r}", hint=hint)
@@ -126,15 +116,22 @@ class Detect(Filter):
         """The boxes of each picture."""
         pixels = fixed_rows(batch.column(self.needs[0]), np.uint8, (self._size, self._size, 3))
         found = self._detector.detect(pixels, self.options.min_confidence, self.options.iou)
-        sizes = zip(batch.column("width").to_pylist(), batch.column("height").to_pylist(), strict=True)
-        boxes = [upright(rows, self._size, *size, self._detector.card.names) for rows, size in zip(found, sizes, strict=True)]
-        texts = [json.dumps(each, separators=(",", ":"), ensure_ascii=False) for each in boxes]
-        return {"boxes": pa.array(texts, pa.string()), "count": pa.array(map(len, boxes), pa.int32())}
+        names = self._detector.card.names
+        sizes = list(zip(batch.column("width").to_pylist(), batch.column("height").to_pylist(), strict=True))
+        boxes = [upright(rows, self._size, *size, names) for rows, size in zip(found, sizes, strict=True)]
+        numbers = {name: number for number, name in enumerate(names)}
+        texts = {
+            "boxes": [json.dumps(each, separators=(",", ":"), ensure_ascii=False) for each in boxes],
+            "yolo": [yolo_text(each, numbers, *size) for each, size in zip(boxes, sizes, strict=True)],
+            "coco": [coco_json(each, numbers) for each in boxes],
+        }
+        counts = {"count": [len(each) for each in boxes], "persons": _counts(boxes, names, _PERSON), "faces": _counts(boxes, names, _FACE)}
+        return {value.name: pa.array((texts | counts)[value.name], value.type) for value in self.values}
 
     def judge(self, values: pa.Table) -> Judgement:
-        """Drop what meets a `drop_if` or misses a `require`; rules are tried by class name, `drop_if` first."""
+        """Drop what meets a `drop_if`, misses a `require`, or meets no `keep_if`; in this order, and rules by class name."""
         verdict = Judgement.keep_all(values.num_rows)
-        if not self.options.drop_if and not self.options.require:
+        if not self.options.named:
             return verdict
         verdict.detail = np.full(values.num_rows, None, np.object_)
         measured = values.column("count").is_valid().to_numpy()  # what was not measured is not judged
@@ -142,6 +139,8 @@ class Detect(Filter):
         for unwanted, rules in ((True, self.options.drop_if), (False, self.options.require)):
             for name in sorted(rules):
                 _apply(verdict, measured, boxes, name, rules[name], unwanted)
+        if self.options.keep_if:
+            _apply_any(verdict, measured, boxes, self.options.keep_if)
         return verdict
 
 
@@ -172,13 +171,34 @@ def _parsed(values: pa.Table) -> dict[int, Boxes]:
     return {int(i): json.loads(text) for i, text in zip(np.flatnonzero(some.to_numpy()), texts, strict=True)}
 
 
-def _apply(
-    verdict: Judgement, measured: npt.NDArray[np.bool_], boxes: dict[int, Boxes], name: str, condition: Condition, unwanted: bool
-) -> None:
+def _counts(boxes: list[Boxes], names: Sequence[str], wanted: re.Pattern[str]) -> list[int | None]:
+    """Boxes of each picture whose class matches; null where no class does."""
+    classes = {name for name in names if wanted.fullmatch(name)}
+    return [sum(box["class"] in classes for box in each) if classes else None for each in boxes]
+
+
+def _matching(boxes: dict[int, Boxes], name: str, condition: Condition, n: int) -> tuple[dict[int, Boxes], Floats]:
+    """The boxes of each picture that a rule counts, and (n,) how many they are."""
+    found = {i: those for i, each in boxes.items() if (those := condition.matching([box for box in each if box["class"] == name]))}
+    counts = np.zeros(n)
+    counts[list(found)] = [len(those) for those in found.values()]
+    return found, counts
+
+
+def _apply_any(verdict: Judgement, measured: Bools, boxes: dict[int, Boxes], rules: Rules) -> None:
+    """The rules of `keep_if`: drop, with `nothing_wanted`, what meets none of them."""
+    met = np.zeros(len(measured), bool)
+    for name, condition in rules.items():
+        met |= condition.met(_matching(boxes, name, condition, len(measured))[1])
+    where = measured & verdict.keep & ~met
+    verdict.drop(where, "nothing_wanted", np.full(len(met), np.nan), np.nan)
+    assert verdict.detail is not None
+    verdict.detail[where] = [_seen(boxes.get(i, [])) for i in np.flatnonzero(where).tolist()]
+
+
+def _apply(verdict: Judgement, measured: Bools, boxes: dict[int, Boxes], name: str, condition: Condition, unwanted: bool) -> None:
     """One rule: drop with `has_person`, `no_person`, or (required, some found, but not the right number) `count_of_person`."""
-    matching = {i: found for i, each in boxes.items() if (found := condition.matching([box for box in each if box["class"] == name]))}
-    counts = np.zeros(len(measured))
-    counts[list(matching)] = [len(found) for found in matching.values()]
+    matching, counts = _matching(boxes, name, condition, len(measured))
     broken = measured & verdict.keep & (condition.met(counts) == unwanted)
     word = re.sub(r"\W+", "_", name.lower()).strip("_")
     assert verdict.detail is not None
@@ -193,5 +213,9 @@ def _detail(name: str, matching: Boxes, boxes: Boxes) -> str:
     """`person 0.83 area 0.21` of the most certain match; without one, what else was seen."""
     if matching:
         return f"{name} {matching[0]['confidence']:.2f} area {matching[0]['area']:.2g}"
+    return _seen(boxes)
+
+
+def _seen(boxes: Boxes) -> str:
     seen = Counter(box["class"] for box in boxes)
     return "saw " + ", ".join(f"{count} {each}" for each, count in sorted(seen.items())) if seen else "nothing was found"

@@ -2,8 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
+from collections import Counter
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,7 +17,9 @@ import pytest
 from d4a.curator.columns import fixed_column
 from d4a.curator.errors import MachineError, UsageError
 from d4a.curator.stage import Machine
-from d4a.modalities.image.detect import Detect, DetectOptions, upright
+from d4a.modalities.image.detect import Detect, upright
+from d4a.modalities.image.detect_options import DetectOptions
+from d4a.modalities.image.label_forms import coco_json, yolo_text
 from d4a.modalities.image.views import parse_view
 from PIL import Image
 from pydantic import ValidationError
@@ -74,6 +80,49 @@ def test_drop_if_can_ask_for_absence():
 def test_the_first_reason_does_not_depend_on_how_the_recipe_was_ordered():
     table = boxes_table([("cat", 0.9, 0.1), ("dog", 0.9, 0.1)])
     assert judged(table, drop_if={"dog": ">= 1", "cat": ">= 1"}) == judged(table, drop_if={"cat": ">= 1", "dog": ">= 1"})
+
+
+def test_keep_if_asks_for_one_of_several():
+    table = boxes_table([("cat", 0.9, 0.1)], [("dog", 0.9, 0.1), ("cow", 0.3, 0.1)], [("cow", 0.9, 0.1)], [], None)
+    wanted = {"cat": ">= 1", "dog": {"confidence": ">= 0.5"}}
+    found = judged(table, keep_if=wanted)
+    assert [each and (each[0], each[3]) for each in found] == [
+        None,
+        None,
+        ("nothing_wanted", "saw 1 cow"),
+        ("nothing_wanted", "nothing was found"),
+        None,
+    ]
+    assert [each and each[0] for each in judged(table, keep_if=wanted, drop_if={"cow": ">= 1"})] == [
+        None,
+        "has_cow",
+        "has_cow",
+        "nothing_wanted",
+        None,
+    ]
+
+
+def test_presets_drop_bare_skin_and_rules_beside_them_count():
+    table = boxes_table([("BUTTOCKS_EXPOSED", 0.6, 0.1)], [("FEMALE_BREAST_EXPOSED", 0.3, 0.1)], [("BELLY_EXPOSED", 0.9, 0.3)])
+    reasons = {preset: [each and each[0] for each in judged(table, preset=preset)] for preset in ("nsfw", "nsfw-strict")}
+    assert reasons == {
+        "nsfw": ["has_buttocks_exposed", None, None],
+        "nsfw-strict": ["has_buttocks_exposed", "has_female_breast_exposed", None],
+    }
+    assert [each and each[0] for each in judged(table, preset="nsfw", drop_if={"BELLY_EXPOSED": ">= 1"})] == [
+        None,
+        None,
+        "has_belly_exposed",
+    ]
+    assert DetectOptions(preset="nsfw").model == MODEL and DetectOptions(preset="nsfw", model="own.onnx").model == "own.onnx"
+
+
+def test_label_forms_are_those_of_trainers():
+    boxes = [{"class": "dog", "confidence": 0.5, "area": 0.01, "box": [40.0, 10.0, 40.0, 20.0]}]
+    assert yolo_text(boxes, {"cat": 0, "dog": 1}, 400, 200) == "1 0.150000 0.100000 0.100000 0.100000\n"
+    assert json.loads(coco_json(boxes, {"cat": 0, "dog": 1})) == [
+        {"category_id": 1, "bbox": [40.0, 10.0, 40.0, 20.0], "area": 800.0, "iscrowd": 0, "score": 0.5}
+    ]
 
 
 def test_without_rules_everything_stays():
@@ -186,9 +235,10 @@ def test_boxes_are_those_of_ultralytics_predict(photographs):
         np.testing.assert_allclose(rows, result, atol=1e-3)
 
 
-@pytest.mark.models
-def test_a_pt_checkpoint_gives_what_ultralytics_gives(photographs, tmp_path):
-    from d4a.models import weights, yolo
+@pytest.fixture(scope="module")
+def checkpoint(photographs, tmp_path_factory):
+    """A .pt file of 80 classes with random weights: its boxes mean nothing, but must be the same."""
+    from d4a.models import weights
 
     weights.go_offline()
     import torch
@@ -196,7 +246,7 @@ def test_a_pt_checkpoint_gives_what_ultralytics_gives(photographs, tmp_path):
 
     torch.manual_seed(3)
     square = letterbox(photographs[0], 320)
-    net = YOLO("yolo11n.yaml")  # random: its boxes mean nothing, but must be the same
+    net = YOLO("yolo11n.yaml")
     for layer in net.model.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = 1.0  # one pass sets the scales, else all boxes are equally unlikely
@@ -204,15 +254,71 @@ def test_a_pt_checkpoint_gives_what_ultralytics_gives(photographs, tmp_path):
         net.model.train()(torch.from_numpy(np.stack([square, square[::-1]])).permute(0, 3, 1, 2) / 255)
     for branch in net.model.eval().model[-1].cv3:
         torch.nn.init.normal_(branch[-1].weight, std=0.3)
-    net.save(tmp_path / "random.pt")
+    path = tmp_path_factory.mktemp("checkpoint") / "random.pt"
+    net.save(path)
+    return path
 
-    detector = yolo.load(str(tmp_path / "random.pt"), "cpu", 2)
+
+@pytest.mark.models
+def test_a_pt_checkpoint_gives_what_ultralytics_gives(photographs, checkpoint):
+    from d4a.models import yolo
+    from ultralytics import YOLO
+
+    square = letterbox(photographs[0], 320)
+    detector = yolo.load(str(checkpoint), "cpu", 2)
     assert len(detector.card.names) == 80
     rows = detector.detect(square[None], 0.25, 0.7)[0]
     rows[:, :4] = rows[:, :4].clip(0, 320)  # predict() cuts boxes at the border; d4a does so later, at the image's own
-    result = YOLO(tmp_path / "random.pt").predict(square[:, :, ::-1], imgsz=320, conf=0.25, iou=0.7, verbose=False)[0]
+    result = YOLO(checkpoint).predict(square[:, :, ::-1], imgsz=320, conf=0.25, iou=0.7, verbose=False)[0]
     assert len(rows) > 10
     np.testing.assert_allclose(rows, result.boxes.data.numpy(), atol=0.01)
+
+
+@pytest.mark.models
+def test_persons_and_faces_are_counted_where_the_model_knows_them(measured, photographs, checkpoint):
+    assert measured.column("faces").to_pylist() == [0, 1, 0] and measured.column("persons").null_count == 3
+    stage = Detect(DetectOptions(model=str(checkpoint), image_px=320))
+    stage.open(stage.prepare(Machine()))
+    batch = batch_of(photographs[:1], 320)
+    (commonest, times), *_ = Counter(box["class"] for box in json.loads(stage.measure(batch)["boxes"][0].as_py())).most_common()
+    names = tuple("person" if name == commonest else f"class {name}" for name in stage._detector.card.names)
+    stage._detector = replace(stage._detector, card=replace(stage._detector.card, names=names))
+    found = stage.measure(batch)
+    assert found["persons"].to_pylist() == [times] and found["faces"].to_pylist() == [None]
+
+
+def test_labels_asked_for_later_cost_no_scan():
+    plain, asked = Detect(DetectOptions()), Detect(DetectOptions(labels=["yolo", "coco"]))
+    assert plain.options.of_kind("measure") == asked.options.of_kind("measure")
+    assert [(value.name, value.type) for value in plain.values] == [(value.name, value.type) for value in asked.values]
+    assert {value.packed for value in asked.values} - {value.packed for value in plain.values} == {"yolo", "coco"}
+
+
+@pytest.mark.models
+def test_labels_are_in_every_sample(photographs, tmp_path, d4a):
+    (tmp_path / "in").mkdir()
+    for name in ("bus.jpg", "zidane.jpg"):
+        shutil.copy(ASSETS / name, tmp_path / "in")
+    stages = [{"use": "image.decode"}, {"use": "image.detect", "model": MODEL, "labels": ["yolo", "coco"]}]
+    recipe = {"name": "x", "image": {"sources": [{"path": "in"}], "stages": stages}, "output": {"path": "out", "order": "input"}}
+    (tmp_path / "r.yaml").write_text(json.dumps(recipe))
+    d4a("curate", "r.yaml")
+    numeric = json.loads((tmp_path / "out/dataset.json").read_text())["numeric"]["image/image.detect"]
+    classes = numeric["classes"].split(", ")
+    for sample in samples(tmp_path):
+        boxes, coco = sample["boxes"], sample["coco"]
+        assert [classes[one["category_id"]] for one in coco] == [box["class"] for box in boxes] != []
+        assert [one["bbox"] for one in coco] == [box["box"] for box in boxes]
+        lines = [line.split() for line in sample["yolo"].splitlines()]
+        assert [int(line[0]) for line in lines] == [one["category_id"] for one in coco]
+        for (_, _, _, w, h), box in zip(lines, boxes, strict=True):
+            assert float(w) * float(h) == pytest.approx(box["area"], abs=1e-4)
+
+
+def samples(folder):
+    """The .json members of the shard."""
+    with tarfile.open(folder / "out/image/train/000000.tar") as tar:
+        return [json.load(tar.extractfile(member)) for member in tar.getmembers() if member.name.endswith(".json")]
 
 
 @pytest.mark.models
@@ -239,31 +345,38 @@ def test_files_that_are_no_detector_are_one_line(photographs, tmp_path):
 
 
 WORKER = """
-import socket, sys, json
-def refuse(*_, **__): raise AssertionError("a worker used the network")
-socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
+import sys, json
+seen = []
+events = "socket.connect socket.getaddrinfo socket.sendto subprocess.Popen os.system os.exec os.posix_spawn os.fork".split()
+def watch(event, arguments):
+    if event in events and arguments[:1] != ("/sbin/ldconfig",):  # ctypes looking for a library, of torch's
+        seen.append(f"{{event}} {{arguments}}")
+sys.addaudithook(watch)
 sys.path[:0] = [{tests!r}]
-from test_detect import MODEL, Detect, DetectOptions, Image, batch_of
-from d4a.curator.stage import Facts
-stage = Detect(DetectOptions(model=MODEL))
-stage.open(Facts(**json.loads(sys.argv[1])))
-print(json.dumps(stage.measure(batch_of([Image.open(p).convert("RGB") for p in sys.argv[2:]], 320))["boxes"].to_pylist()))
+from test_detect import Detect, DetectOptions, Image, batch_of
+from d4a.curator.stage import Machine
+pictures = [Image.open(p).convert("RGB") for p in sys.argv[3:]]
+found = []
+for model in sys.argv[1:3]:
+    stage = Detect(DetectOptions(model=model, image_px=320))
+    stage.open(stage.prepare(Machine()))
+    found.append(stage.measure(batch_of(pictures, 320))["boxes"].to_pylist())
+print(json.dumps([found[0], seen]))
 """
 
 
 @pytest.mark.models
-def test_a_worker_uses_no_network_prints_nothing_and_leaves_home_alone(measured, photographs, tmp_path):
-    stage = Detect(DetectOptions(model=MODEL))
-    facts = stage.prepare(Machine())
+def test_ultralytics_opens_no_socket_starts_no_process_prints_nothing_and_leaves_home_alone(measured, photographs, checkpoint, tmp_path):
     files = [str(ASSETS / name) for name in ("bus.jpg", "zidane.jpg")]
     program = WORKER.format(tests=str(Path(__file__).parent))
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("YOLO_", "HF_", "ORT_"))} | {
         "HOME": str(tmp_path),
         "PYTHONHASHSEED": "7",
     }
-    facts_json = json.dumps({"numeric": facts.numeric, "local": facts.local})
-    done = subprocess.run([sys.executable, "-c", program, facts_json, *files], capture_output=True, text=True, env=environment, timeout=120)
+    command = [sys.executable, "-c", program, MODEL, str(checkpoint), *files]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == measured.column("boxes").to_pylist()[:2] and done.stderr == ""
+    boxes, seen = json.loads(done.stdout)
+    assert seen == [] and boxes == measured.column("boxes").to_pylist()[:2] and done.stderr == ""
     written = {path.relative_to(tmp_path).parts[:2] for path in tmp_path.rglob("*") if path.is_file()}
     assert written <= {(".cache", "d4a")}  # settings of ultralytics; no identity of onnxruntime's telemetry
