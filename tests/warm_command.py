@@ -24,10 +24,11 @@ from unittest import mock
 class Warm:
     """The process that forks; `run` is `subprocess.run` of `d4a` with captured output."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: str) -> None:
+        """`more`: of its environment, and so of every command's."""
         idle = "ignore:This process (pid=:DeprecationWarning"  # Python warns of forks beside other threads: Arrow's, which wait
         command = [sys.executable, "-W", idle, __file__, str(folder)]
-        environment = {**os.environ, "COLUMNS": "160"}
+        environment = {**os.environ, "COLUMNS": "160", **more}
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
     def run(self, arguments: list[str], cwd: Path, timeout_s: int, first: str = "") -> subprocess.CompletedProcess[str]:

@@ -7,15 +7,15 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from small_corpus import published, write_text_inputs
+from warm_command import Warm
 
 SCRIPT = Path(__file__).with_name("cluster.sh")
 NODES = 3
@@ -71,7 +71,7 @@ RECIPE = """name: cluster
 text:
   sources:
     - path: "{source}"
-  partition_bytes: 24000
+  partition_bytes: 48000
   stages:
     - use: text.clean
     - use: text.test.noted
@@ -80,7 +80,7 @@ text:
     - use: text.test.model
 output:
   path: "{out}"
-  shard_bytes: 64KiB
+  shard_bytes: 256KiB
 """
 
 
@@ -123,6 +123,8 @@ class Cluster:
 
     environment: dict[str, str]
     templates: Path
+    warm: Warm
+    hurried: dict[str, float] = field(default_factory=dict)  # requeued job -> when it may be hurried again
 
     def call(self, *words: object, code: int | None = 0, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command where the cluster answers."""
@@ -132,13 +134,24 @@ class Cluster:
 
     def d4a(self, *words: object, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
         """`d4a …`; the exit code must be `code`."""
-        done = self.call(sys.executable, "-m", "d4a.curator", *words, code=code, **more)
+        arguments = [*map(str, words), *["--workers", "1"] * (words[0] == "curate")]
+        done = self.warm.run(arguments, Path.cwd(), int(LONG_S), f"import os; os.environ.update({more!r})")
+        assert done.returncode == code, f"exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
-    def submit(self, recipe: Path, out: Path, **more: str) -> None:
-        """Submit for two nodes, with the templates of the tests and for nodes with cards."""
-        self.d4a("slurm", "submit", recipe, "--out", out, "--nodes", 2, "--templates", self.templates, "--device", "cuda", **more)
+    def submit(self, recipe: Path, out: Path, templates: Path | None = None, nodes: int = 2, **more: str) -> None:
+        """Submit with the templates of the tests, and for nodes with cards."""
+        site = ("--templates", templates or self.templates, "--nodes", nodes, "--device", "cuda")
+        self.d4a("slurm", "submit", recipe, "--out", out, *site, **more)
+
+    def other_templates(self, folder: Path, old: str, new: str) -> Path:
+        """The templates of the tests, but for something in cpu.sbatch."""
+        shutil.copytree(self.templates, folder)
+        text = (folder / "cpu.sbatch").read_text()
+        assert old in text
+        (folder / "cpu.sbatch").write_text(text.replace(old, new))
+        return folder
 
     def status(self, out: Path) -> dict[str, dict[str, object]]:
         """step -> row of `d4a slurm status`."""
@@ -149,13 +162,16 @@ class Cluster:
         return [line.split() for line in self.call("squeue", "-h", "-r", "-o", "%i %T %j").stdout.splitlines()]
 
     def until(self, what: Callable[[], object]) -> None:
-        """Wait for something; requeued jobs begin at once, not when their credential has expired."""
+        """Wait for something; requeued jobs begin soon, not when their credential has expired."""
         ends = time.monotonic() + LONG_S
         while not what():
             assert time.monotonic() < ends, f"{self.queue()}\n{self.call('scontrol', 'show', 'job').stdout[-3000:]}"
             for line in self.call("squeue", "-h", "-r", "-t", "PD", "-o", "%i %r").stdout.splitlines():
-                if line.endswith("BeginTime"):
-                    self.call("scontrol", "update", f"jobid={line.split()[0]}", "starttime=now", code=None)
+                job, reason = line.split(maxsplit=1)
+                if reason == "BeginTime" and time.monotonic() > self.hurried.get(job, 0):
+                    # a credential of the second in which the one before was revoked is refused, and the job failed
+                    self.call("scontrol", "update", f"jobid={job}", "starttime=now+2", code=None)
+                    self.hurried[job] = time.monotonic() + 10
             time.sleep(0.1)
 
     def drained(self) -> bool:
@@ -201,15 +217,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     (stages / "noted_stages-1.0.dist-info/entry_points.txt").write_text(ENTRY_POINTS)
     environment["PYTHONPATH"] = os.pathsep.join([str(stages), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     templates = tmp_path_factory.mktemp("site") / "templates"
-    running = Cluster(environment, templates)
+    running = Cluster(environment, templates, Warm(tmp_path_factory.mktemp("warm"), **environment))
     running.d4a("slurm", "templates", templates)
     for path in templates.glob("*.sbatch"):
-        text = re.sub(r"--time=\S+", "--time=10", path.read_text()).replace("cpus-per-task=8", "cpus-per-task=3")
+        text = re.sub(r"--time=\S+", "--time=10", path.read_text()).replace("cpus-per-task=8", "cpus-per-task=2")
         path.write_text(re.sub(r"#SBATCH --mem=.*\n", "", text))
     try:
         running.call(SCRIPT, "start")
         yield running
     finally:
+        running.warm.close()
         running.call(SCRIPT, "stop", code=None)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -228,9 +245,9 @@ class Calm:
 @pytest.fixture(scope="session")
 def calm(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Calm:
     folder = tmp_path_factory.mktemp("calm")
-    write_text_inputs(folder / "in", files=4)
+    write_text_inputs(folder / "in", files=3)
     recipe = folder / "r.yaml"
     recipe.write_text(RECIPE.format(source=folder / "in", out=folder / "out"))
-    told = cluster.d4a("curate", recipe, "--workers", 2, "--device", "cpu", "--json", SCANS=str(folder / "scans"))
+    told = cluster.d4a("curate", recipe, "--device", "cpu", "--json", SCANS=str(folder / "scans"))
     assert json.loads(told.stdout)["published"]
     return Calm(recipe, folder / "in", folder / "out", published(folder / "out"), len((folder / "scans").read_text().splitlines()))

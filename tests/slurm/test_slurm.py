@@ -14,7 +14,7 @@ from pathlib import Path
 
 from small_corpus import published, write_text_inputs
 
-ELEMENT = 3  # units that an element of the tests has in hand: --cpus-per-task
+ELEMENT = 2  # units that an element of the tests has in hand: --cpus-per-task
 
 
 def logs(out: Path, step: str) -> str:
@@ -26,12 +26,12 @@ def assert_same(out: Path, calm) -> None:
 
 
 def test_a_graph_of_three_arrays_longer_than_one_array_may_be(cluster, calm, told, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    rehearsed = cluster.d4a("slurm", "submit", calm.recipe, "--out", out, "--nodes", 2, "--templates", cluster.templates, "--dry-run")
+    out, one = tmp_path / "out", cluster.other_templates(tmp_path / "site", "cpus-per-task=2", "cpus-per-task=1")
+    rehearsed = cluster.d4a("slurm", "submit", calm.recipe, "--out", out, "--nodes", 2, "--templates", one, "--dry-run")
     assert "#SBATCH --gres=gpu:1" in rehearsed.stdout and "--array=0-1%" in rehearsed.stdout
     assert not out.exists() and cluster.drained()
     told.hold()
-    cluster.submit(calm.recipe, out, SCANS=str(told.path))
+    cluster.submit(calm.recipe, out, one, SCANS=str(told.path))
     record = json.loads((out / ".d4a/slurm.json").read_text())
     arrays = {step["name"]: step for group in record["groups"] for step in group if step["kind"] != "driver"}
     assert list(arrays) == ["scan text", "scan text (round 2)", "pack text"]
@@ -51,7 +51,7 @@ def test_a_graph_of_three_arrays_longer_than_one_array_may_be(cluster, calm, tol
 
 def test_a_failed_element_leaves_nothing_pending_and_resume_does_what_is_missing(cluster, calm, told, tmp_path: Path) -> None:
     source, recipe, out = tmp_path / "in", tmp_path / "r.yaml", tmp_path / "out"
-    write_text_inputs(source, files=4)
+    write_text_inputs(source, files=3)
     recipe.write_text(calm.recipe.read_text().replace(str(calm.source), str(source)))
     cluster.nodes("drain")
     cluster.submit(recipe, out, SCANS=str(told.path))
@@ -77,13 +77,9 @@ def test_a_failed_element_leaves_nothing_pending_and_resume_does_what_is_missing
 
 def test_out_of_time_it_goes_back_into_the_queue(cluster, calm, told, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    one = tmp_path / "templates"  # one element, one unit at a time: one is done, one in hand and some left when the signal comes
-    subprocess.run(["cp", "-r", cluster.templates, one], check=True)
-    text = (one / "cpu.sbatch").read_text().replace("cpus-per-task=3", "cpus-per-task=8")
-    (one / "cpu.sbatch").write_text(text.replace('source "$1/el', 'workers=1\nsource "$1/el'))
-    told.hold(behind=1)
-    command = ["slurm", "submit", calm.recipe, "--out", out, "--nodes", 1, "--templates", one, "--device", "cuda"]
-    cluster.d4a(*command, SCANS=str(told.path))
+    one = cluster.other_templates(tmp_path / "site", 'source "$1/el', 'workers=1\nsource "$1/el')
+    told.hold(behind=1)  # a unit is done and one is in hand when the signal comes
+    cluster.submit(calm.recipe, out, one, nodes=1, SCANS=str(told.path))
     cluster.until(lambda: told.count == 2)
     (job,) = (job for job, state, _ in cluster.queue() if state == "RUNNING")
     cluster.call("scancel", "--signal=USR1", "--batch", job)
@@ -152,19 +148,19 @@ def processes(out: Path, word: str) -> list[int]:
 def test_begun_here_gone_on_there_and_finished_here(cluster, calm, told, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "d4a.curator", "curate", calm.recipe, "--out", out, "--workers", "1", "--device", "cpu"]
-    told.hold(behind=2)
+    told.hold(behind=1)
     environment = {**cluster.environment, "SCANS": str(told.path)}
     with subprocess.Popen([*map(str, command)], env=environment, stderr=subprocess.DEVNULL) as here:
-        cluster.until(lambda: told.count == 3 or here.poll() is not None)
+        cluster.until(lambda: told.count == 2 or here.poll() is not None)
         here.send_signal(signal.SIGINT)
     assert here.returncode == 130
     cluster.submit(calm.recipe, out, SCANS=str(told.path))
-    assert cluster.status(out)["scan text"]["units"] == calm.units / 2 - 2  # the first round, less what was done here
-    cluster.until(lambda: told.count > 3)
+    assert cluster.status(out)["scan text"]["units"] == calm.units / 2 - 1  # the first round, less what was done here
+    cluster.until(lambda: told.count > 2)
     cluster.call("scancel", *{job.split("_")[0] for job, _, _ in cluster.queue()})
     cluster.until(cluster.drained)
     told.release()
-    cluster.d4a("curate", calm.recipe, "--out", out, "--workers", 2, "--device", "cpu", SCANS=str(told.path))
+    cluster.d4a("curate", calm.recipe, "--out", out, "--device", "cpu", SCANS=str(told.path))
     assert_same(out, calm)
     assert told.count <= calm.units + 1 + 2 * ELEMENT
 
@@ -177,7 +173,7 @@ def test_where_squeue_is_not(cluster, calm, tmp_path: Path) -> None:
     elsewhere = {"PATH": str(tmp_path)}
     refused = cluster.d4a("curate", calm.recipe, "--out", out, "--device", "cpu", code=1, **elsewhere)
     assert "squeue does not answer" in refused.stderr and "--take-over" in refused.stderr
-    cluster.d4a("curate", calm.recipe, "--out", out, "--take-over", "--workers", 2, "--device", "cpu", **elsewhere)
+    cluster.d4a("curate", calm.recipe, "--out", out, "--take-over", "--device", "cpu", **elsewhere)
     assert_same(out, calm)
     cluster.nodes("resume")
     cluster.until(cluster.drained)
