@@ -206,10 +206,21 @@ class Embedder:
     def _one(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
         import torch
 
-        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16"):
+        with inferring(self.device, self.precision):
             images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).to(torch.float32).div(255)
             mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
             return unit_rows(self.forward(images.sub(mean).div(std)))
+
+
+@contextmanager
+def inferring(device: str, precision: str) -> Iterator[None]:
+    """Around a forward pass. One thread, whatever a library has set since: with more, sums are added in another order, and processes are
+    d4a's parallelism."""
+    import torch
+
+    torch.set_num_threads(1)
+    with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+        yield
 
 
 def unit_rows(found: Any) -> npt.NDArray[np.float16]:
@@ -234,11 +245,8 @@ def load(spec: ClipSpec | EfficientNetSpec, path: str, precision: str, device: s
 
 @contextmanager
 def loading(model: dict[str, str], path: str) -> Iterator[None]:
-    """Around what loads weights: no network, one thread. Raises MachineError, one line, when they do not fit."""
+    """Around what loads weights: no network. Raises MachineError, one line, when they do not fit."""
     weights.go_offline()
-    import torch
-
-    torch.set_num_threads(1)  # processes are d4a's parallelism; a second thread would also change the order of sums
     try:
         yield
     except Exception as error:  # torch, pickle and safetensors each raise their own kind for a wrong or damaged file

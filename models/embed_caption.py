@@ -74,9 +74,7 @@ class CaptionEmbedder:
         return np.maximum(sizes - (self.context - 2), 0)
 
     def _one(self, captions: list[str]) -> npt.NDArray[np.float16]:
-        import torch
-
-        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16"):
+        with embed.inferring(self.device, self.precision):
             return unit_rows(self.forward(self.tokenizer(captions).to(self.device)))
 
 

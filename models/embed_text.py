@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..curator.errors import MachineError
 from . import weights
-from .embed import rounded, unit_rows
+from .embed import inferring, rounded, unit_rows
 from .weights import Weights
 
 LIBRARIES = ("torch", "sentence_transformers", "transformers", "tokenizers")
@@ -214,10 +214,8 @@ class TextEmbedder:
         return min(self.tokens, max(16, 1 << (length - 1).bit_length()))
 
     def _one(self, features: dict[str, Any], length: int) -> npt.NDArray[np.float16]:
-        import torch
-
         batch = dict(self.tokenizer.pad(features, padding="max_length", max_length=length, return_tensors="pt").to(self.device))
-        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16"):
+        with inferring(self.device, self.precision):
             return unit_rows(self.forward(batch)["sentence_embedding"])
 
 
@@ -225,9 +223,6 @@ class TextEmbedder:
 def load(spec: SentenceSpec, path: str, precision: str, device: str, batch: int, tokens: int) -> TextEmbedder:
     """The embedder with the folder that `find` found; loaded once a process. Raises MachineError when it does not load."""
     weights.go_offline()
-    import torch
-
-    torch.set_num_threads(1)  # processes are d4a's parallelism; a second thread would also change the order of sums
     try:
         model = _sentence_transformer(path, device)
     except Exception as error:  # torch, transformers and safetensors each raise their own kind for a wrong or damaged file

@@ -1,5 +1,6 @@
 """A package of another author with a stage that does what records say: please raise, exit, sleep, eat, print,
-`kill SIGSEGV`, `fork SIGSEGV` and `once sleep`; please garble, and its values are not what it declares."""
+`kill SIGSEGV`, `fork SIGSEGV` and `once sleep`; please garble, and its values are not what it declares. Another stage does the same
+as a model, and a third one, which comes before it, what the records say early: `early raise`."""
 
 from __future__ import annotations
 
@@ -15,9 +16,10 @@ import time
 
 import pyarrow as pa
 
-from d4a.curator.options import Options
-from d4a.curator.stage import Filter, Rule, Value
+from d4a.curator.options import Options, measure
+from d4a.curator.stage import Filter, Rule, Transform, Value
 
+EARLY = re.compile(r"please early (once )?(kill|raise|exit|sleep|eat|print|fork|garble) ?([A-Z]*)")
 ORDER = re.compile(r"please (once )?(kill|raise|exit|sleep|eat|print|fork|garble) ?([A-Z]*)")
 
 
@@ -63,6 +65,34 @@ class Deadly(Filter):
 
     def rules(self):
         return []
+
+
+class Early(Transform):
+    """Does what texts ask for early."""
+
+    name = "text.acme.early"
+
+    def change(self, batch, wanted):
+        for text in batch.column("text").to_pylist():
+            if found := EARLY.search(text):
+                obey(*found.groups())
+        return batch
+
+
+class ModelOptions(Options):
+    batch_size: int = measure(300, "Texts a forward pass.")
+
+
+class Model(Deadly):
+    """Does what texts ask for, and says how many it was given at once."""
+
+    name = "text.acme.model"
+    cost = "model"
+    Options = ModelOptions
+    values = (*Deadly.values, Value("company", pa.int64(), "records of its batch"))
+
+    def measure(self, batch):
+        return {**super().measure(batch), "company": pa.array([batch.num_rows] * batch.num_rows)}
 '''
 
 
@@ -72,11 +102,15 @@ def install(folder: Path) -> dict[str, str]:
     info.mkdir(parents=True)
     (folder / "deadly_stages.py").write_text(MODULE)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: deadly-stages\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[d4a.stages]\ntext.acme.deadly = deadly_stages:Deadly\n")
+    names = [f"text.acme.{name.lower()} = deadly_stages:{name}" for name in ("Deadly", "Early", "Model")]
+    (info / "entry_points.txt").write_text("\n".join(["[d4a.stages]", *names, ""]))
     return {"PYTHONPATH": os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))}
 
 
-def write(folder: Path, orders: dict[str, str]) -> Path:
+DEADLY = "{use: text.clean}, {use: text.acme.deadly}, {use: text.dedup.exact}"
+
+
+def write(folder: Path, orders: dict[str, str], stages: str = DEADLY) -> Path:
     """Texts in two files of two batches each, and a recipe; `orders`: id of a record -> what its text asks for."""
     (folder / "in").mkdir()
     for number in range(2):
@@ -85,7 +119,6 @@ def write(folder: Path, orders: dict[str, str]) -> Path:
             lines[int(one.split(".")[1])] = json.dumps({"id": one, "text": f"here is text {one}, please {orders[one]} now"})
         (folder / f"in/many-{number}.jsonl").write_text("\n".join(lines) + "\n")
     recipe = folder / "r.yaml"
-    stages = "[{use: text.clean}, {use: text.acme.deadly}, {use: text.dedup.exact}]"
-    flow = f"text:\n  sources: [{{path: {folder / 'in'}}}]\n  partition_bytes: 150000\n  stages: {stages}\n"
+    flow = f"text:\n  sources: [{{path: {folder / 'in'}}}]\n  partition_bytes: 150000\n  stages: [{stages}]\n"
     recipe.write_text(f"name: x\n{flow}output: {{path: {folder / 'a'}}}\n")
     return recipe

@@ -94,6 +94,18 @@ def test_an_image_gives_the_same_bytes_in_any_company(kind, precision, tiny):
     assert [row.tobytes() for row in among] == alone
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_threads_of_torch_change_no_byte(precision, tiny):
+    """Three would: of EfficientNet in fp32."""
+    specs = [tiny[0], *([EfficientNetSpec(efficientnet="lite0")] if find_spec("efficientnet_lite_pytorch") else [])]
+    for spec in specs:
+        model, found = load(spec, precision), []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(model.embed(pictures(5, model.size)).tobytes())
+        assert len(set(found)) == 1
+
+
 def test_standin_tells_one_photograph_from_another():
     pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra standin")
     bus, zidane = photograph("bus.jpg"), photograph("zidane.jpg")

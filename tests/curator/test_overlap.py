@@ -1,0 +1,78 @@
+"""What comes before a model runs ahead of it: the same dataset, whoever dies in the meantime, and forward passes are full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pytest
+from d4a.curator.ahead import ahead
+from d4a.curator.errors import D4AError
+from deadly_stages import install, write
+
+STAGES = "{use: text.acme.early}, {use: text.acme.model}"
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    """With the deadly stages installed."""
+    return install(tmp_path / "site")
+
+
+def crashed(root: Path) -> dict[str, tuple[str, str, str | None]]:
+    rows = ds.dataset(sorted((root / "ledger").glob("*.parquet"))).to_table().to_pylist()
+    return {r["key"]: (r["stage"], r["reason"], r["detail"]) for r in rows if r["reason"] in ("crashed", "timeout")}
+
+
+def test_records_that_crash_a_model_or_what_runs_ahead_of_it_cost_themselves(tmp_path: Path, env: dict[str, str], d4a) -> None:
+    """Two in one batch, one in the batch that is read while the model has another, and exceptions on either side."""
+    orders = {"0.17": "early kill SIGSEGV", "0.30": "kill SIGABRT", "0.2450": "early raise", "1.1": "raise", "1.2400": "early kill SIGKILL"}
+    recipe = write(tmp_path, orders, STAGES)
+    d4a("curate", recipe, "--workers", 1, env=env)
+    assert crashed(tmp_path / "a") == {
+        "0.17": ("text.acme.early", "crashed", "SIGSEGV"),
+        "0.30": ("text.acme.model", "crashed", "SIGABRT"),
+        "0.2450": ("text.acme.early", "crashed", "ValueError: what is this? <object object at 0x…>"),
+        "1.1": ("text.acme.model", "crashed", "ValueError: what is this? <object object at 0x…>"),
+        "1.2400": ("text.acme.early", "crashed", "SIGKILL"),
+    }
+    d4a("curate", recipe, "--workers", 2, "--out", tmp_path / "b", env=env)
+    scores = [ds.dataset(sorted((tmp_path / name / "scores").glob("*.parquet"))).to_table() for name in "ab"]
+    assert scores[0].drop_columns("text.acme.model.company").equals(scores[1].drop_columns("text.acme.model.company"))
+
+
+def test_time_is_limited_on_both_sides(tmp_path: Path, env: dict[str, str], d4a) -> None:
+    recipe = write(tmp_path, {"0.100": "early sleep", "1.100": "sleep"}, STAGES)
+    d4a("curate", recipe, "--workers", 2, "--batch-time", 2, env=env)
+    assert crashed(tmp_path / "a") == {"0.100": ("text.acme.early", "timeout", None), "1.100": ("text.acme.model", "timeout", None)}
+
+
+def test_forward_passes_are_full(tmp_path: Path, env: dict[str, str], d4a) -> None:
+    """But the last one of each of the four units."""
+    d4a("curate", write(tmp_path, {}, STAGES), "--workers", 1, env=env)
+    company = ds.dataset(sorted((tmp_path / "a/scores").glob("*.parquet"))).to_table().column("text.acme.model.company").to_pylist()
+    sizes = [company[0]]
+    while sum(sizes) < len(company):
+        sizes.append(company[sum(sizes)])
+    assert sum(sizes) == 5000 and max(sizes) >= 2000 and sum(size % 300 > 0 for size in sizes) <= 4
+
+
+def test_an_error_ahead_is_raised_behind_what_came_before_it() -> None:
+    def items():
+        yield from range(5)
+        raise D4AError("gone")
+
+    seen: list[int] = []
+    with pytest.raises(D4AError, match="gone"):
+        seen.extend(ahead(items()))
+    assert seen == list(range(5))
+
+
+def test_nothing_is_made_any_more_when_nobody_asks() -> None:
+    made = []
+    source = (made.append(number) or number for number in range(100))
+    for item in ahead(source):
+        if item == 3:
+            break
+    assert made[:4] == [0, 1, 2, 3] and len(made) <= 6
+    assert next(source) == len(made) - 1  # the thread has let go of it
