@@ -7,8 +7,8 @@ from typing import Any
 
 from PIL import Image as Pillow
 
-from .picture import orientation, quiet
-from .sniff import READABLE, SNIFF_BYTES, canvas_size, sniff
+from .picture import orientation, pillow_format, quiet
+from .sniff import SNIFF_BYTES, canvas_size, readable, sniff
 
 _MAX_PIXELS = 1_000_000_000  # only the header is read; decoding has its own limit
 _SWAPPED = 5  # EXIF orientations from here on exchange width and height
@@ -27,14 +27,15 @@ def upright_size(data: bytes) -> tuple[int, int] | None:
     """(width, height) of the upright picture by the header of its file; None where that says nothing."""
     kind = sniff(data[:SNIFF_BYTES])
     canvas = canvas_size(data[:SNIFF_BYTES], kind)  # what opening would allocate
-    if kind not in READABLE or canvas == (0, 0):
+    if not readable(kind) or canvas == (0, 0):
         return None
     if canvas is not None and kind == "gif":
         return canvas
     try:
         with quiet(_MAX_PIXELS if canvas is None else _MAX_PIXELS // 10):
-            image = Pillow.open(io.BytesIO(data), formats=(kind.upper(),))
+            image = Pillow.open(io.BytesIO(data), formats=(pillow_format(kind),))
             width, height = image.size
-            return (height, width) if orientation(image) >= _SWAPPED else (width, height)
+            turned = kind != "tiff" and orientation(image) >= _SWAPPED  # Pillow itself turns TIFF files
+            return (height, width) if turned else (width, height)
     except Exception:  # image.decode will say what is wrong with it
         return None

@@ -40,8 +40,8 @@ class DecodeOptions(Options):
 class Decode(Transform):
     """Decode images and offer views of them; refuse what cannot be decoded.
 
-    Formats: JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, told by content. EXIF orientation is applied, transparency laid over
-    white, CMYK, palettes and 1 and 16 bits become 8-bit RGB; of an animation the first frame counts. Colour profiles are not applied.
+    Formats: JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF and, with pillow-heif, HEIC, told by content. EXIF orientation is applied,
+    transparency laid over white, CMYK, palettes and 1 and 16 bits become 8-bit RGB; of an animation the first frame counts. Colour profiles are not applied.
     Reasons: too_many_pixels, truncated_image, broken_image, not_an_image, unsupported_format.
     """
 
@@ -51,7 +51,7 @@ class Decode(Transform):
     libraries: ClassVar[tuple[str, ...]] = ("pillow",)
     offers: ClassVar[tuple[str, ...]] = ("gray64", "rgb224", "letterbox640")  # examples: `can_offer` knows every size
     values: ClassVar[tuple[Value, ...]] = (
-        Value("format", pa.string(), "Format by content: jpeg, png, webp, gif, tiff, bmp or avif.", packed="format"),
+        Value("format", pa.string(), "Format by content: jpeg, png, webp, gif, tiff, bmp, avif or heic.", packed="format"),
         Value("width", pa.int32(), "Width of the upright picture [pixels].", packed="width"),
         Value("height", pa.int32(), "Height of the upright picture [pixels].", packed="height"),
         Value(

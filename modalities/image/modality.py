@@ -20,7 +20,7 @@ from ...curator.modality import Entry, Modality
 from ...curator.recipe import Source
 from ...curator.stage import Columns
 from .folders import arrange
-from .picture import flatten, orientation, quiet, upright
+from .picture import flatten, orientation, pillow_format, quiet, upright
 from .read import FORMATS, LIBRARIES, accepts, counts_lines, read_entry, splits, weight
 from .records import IMAGE_COLUMNS, IRRELEVANT
 from .sniff import SNIFF_BYTES, sniff
@@ -31,7 +31,7 @@ _META_HEAD = b'{"meta":'
 
 
 class Image(Modality):
-    """JPEG, PNG, WebP, GIF, TIFF, BMP and AVIF images, told by their first bytes: files, and members of tars and rows of tables."""
+    """JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF and HEIC images, told by their first bytes: files, members of tars and rows of tables."""
 
     name: ClassVar[str] = "image"
     columns: ClassVar[pa.Schema] = IMAGE_COLUMNS
@@ -93,7 +93,7 @@ class Image(Modality):
 
 def _thumbnail(payload: bytes) -> Pillow.Image:
     kind = sniff(payload[:SNIFF_BYTES])
-    image = Pillow.open(io.BytesIO(payload), formats=(kind.upper(),))
+    image = Pillow.open(io.BytesIO(payload), formats=(pillow_format(kind),))
     turned = orientation(image)
     image.draft("RGB", (2 * _PREVIEW_PX, 2 * _PREVIEW_PX))
     image.load()

@@ -1,7 +1,7 @@
 """From the bytes of one file to an upright picture in L or RGB, or to the reason why not.
 
 Pillow decodes everything; its own checks are turned from warnings into refusals. Faster decoders exist for JPEG alone,
-and none of them reads all seven formats or reports a cut file.
+and none of them reads all eight formats or reports a cut file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .sniff import READABLE, SNIFF_BYTES, canvas_size, sniff, tiff_pages, unreadable
+from .sniff import SNIFF_BYTES, canvas_size, readable, sniff, tiff_pages, unreadable
 from .views import View
 
 _ORIENTATION = 0x0112
@@ -103,7 +103,7 @@ def read_picture(data: bytes, views: Sequence[View], max_pixels: int) -> Picture
     Raises RefusedError: too_many_pixels (before anything is decoded), truncated_image, broken_image; not_an_image, unsupported_format.
     """
     kind = sniff(data[:SNIFF_BYTES])
-    if kind not in READABLE:
+    if not readable(kind):
         raise RefusedError(*unreadable(kind))
     try:
         return _read(data, kind, views, max_pixels)
@@ -140,9 +140,19 @@ def _decoded(data: bytes, kind: str, views: Sequence[View], max_pixels: int) -> 
     return Picture(kind, *size, tiff_pages(data) if kind == "tiff" else _frames(image), mode, turned, alpha, rendered)
 
 
+def pillow_format(kind: str) -> str:
+    """What Pillow calls a format that `sniff` calls `kind`; it learns HEIF from pillow-heif, which turns such pictures upright itself."""
+    if kind != "heic":
+        return kind.upper()
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return "HEIF"
+
+
 def _open(data: bytes, kind: str) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data), formats=(kind.upper(),))
+        return Image.open(io.BytesIO(data), formats=(pillow_format(kind),))
     except UnidentifiedImageError:
         raise RefusedError("broken_image", f"no readable {kind} header") from None
 

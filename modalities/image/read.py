@@ -24,7 +24,7 @@ from .tables import read_table
 from .tar_samples import read_tar
 
 FORMATS = ("auto", *READABLE, "tar", "parquet", "jsonl", "csv", "tsv", "coco", "yolo", "llava")
-LIBRARIES = ("pyarrow", "orjson")
+LIBRARIES = ("pyarrow", "orjson", "pillow-heif")
 _SUFFIXES = {
     ".tar": "tar",
     ".parquet": "parquet",

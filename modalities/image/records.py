@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ...curator.modality import READER_TAIL, REFERENCE
 from ..text.parquet import as_text
-from .sniff import READABLE, SNIFF_BYTES, sniff, unreadable
+from .sniff import SNIFF_BYTES, readable, sniff, unreadable
 
 IMAGE_COLUMNS = pa.schema(
     [
@@ -66,7 +66,7 @@ def problem(head: bytes, size: int) -> tuple[str, str] | None:
     if not head:
         return "empty_file", ""
     kind = sniff(head[:SNIFF_BYTES])
-    if kind not in READABLE:
+    if not readable(kind):
         return unreadable(kind)
     return ("file_too_large", f"{size} bytes; the limit is {MAX_IMAGE_BYTES}") if size > MAX_IMAGE_BYTES else None
 

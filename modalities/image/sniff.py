@@ -1,19 +1,20 @@
 """What a file is, by its first bytes: names and suffixes lie, and a wrong guess here costs a clear reason later.
 
-A short table of signatures instead of a library such as libmagic: seven image formats are all that can be read, and
+A short table of signatures instead of a library such as libmagic: eight image formats are all that can be read, and
 for the rest one honest word in the ledger is enough.
 """
 
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from typing import Literal
 
 SNIFF_BYTES = 4096
 MAX_PAGES = 1_000_000
-READABLE = ("jpeg", "png", "webp", "gif", "tiff", "bmp", "avif")
+READABLE = ("jpeg", "png", "webp", "gif", "tiff", "bmp", "avif", "heic")  # heic where pillow-heif is installed
 # images that d4a cannot decode
-FOREIGN = frozenset({"heic", "jxl", "jp2", "ico", "psd", "svg", "exr", "hdr", "pnm", "dds"})
+FOREIGN = frozenset({"jxl", "jp2", "ico", "psd", "svg", "exr", "hdr", "pnm", "dds"})
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "jpeg"),
@@ -71,8 +72,15 @@ def sniff(head: bytes) -> str:
     return _by_text(head)
 
 
+def readable(name: str) -> bool:
+    """Whether this machine can decode what `sniff` calls `name`."""
+    return name in READABLE and (name != "heic" or find_spec("pillow_heif") is not None)
+
+
 def unreadable(name: str) -> tuple[str, str]:
-    """(reason, detail) for a file that `sniff` calls `name` and that is none of READABLE."""
+    """(reason, detail) for a file that `sniff` calls `name` and that is not `readable`."""
+    if name in READABLE:
+        return "unsupported_format", f"{name}; pip install 'd4a[heic]' brings what reads it"
     return ("unsupported_format" if name in FOREIGN else "not_an_image"), name
 
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 from dataclasses import replace
 
 import image_makers as makers
@@ -12,8 +13,10 @@ import pytest
 from d4a.curator.modality import Entry, reader_schema
 from d4a.curator.recipe import Source
 from d4a.modalities.image.modality import Image
+from d4a.modalities.image.picture import RefusedError, quiet, read_picture
 from d4a.modalities.image.records import MAX_IMAGE_BYTES
 from d4a.modalities.image.sniff import sniff
+from d4a.modalities.image.views import parse_view
 from PIL import Image as Pillow
 
 KIND = Image()
@@ -98,8 +101,24 @@ def test_sniffing(head, name):
 
 def test_an_image_d4a_cannot_decode_is_named_as_one(tmp_path):
     path = tmp_path / "phone.jpg"
-    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
-    assert (read(path)["reason"], read(path)["detail"]) == ("unsupported_format", "heic")
+    path.write_bytes(b"\xff\x0a" + bytes(100))
+    assert (read(path)["reason"], read(path)["detail"]) == ("unsupported_format", "jxl")
+
+
+def test_heic_is_read_where_its_library_is_installed(tmp_path, monkeypatch):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    out = io.BytesIO()
+    pillow_heif.from_pillow(makers.scene(1, (64, 32))).save(out)
+    path = tmp_path / "phone.jpg"
+    path.write_bytes(out.getvalue())
+    assert read(path)["bytes"] == out.getvalue()
+    with quiet(1000_000):
+        found = read_picture(out.getvalue(), [parse_view("gray64")], 1000_000)
+        with pytest.raises(RefusedError, match="broken_image"):
+            read_picture(out.getvalue()[:200], [], 1000_000)
+    assert (found.format, found.width, found.height) == ("heic", 64, 32) and len(found.views["gray64"]) == 64 * 64
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    assert read(path)["reason"] == "unsupported_format" and "d4a[heic]" in read(path)["detail"]
 
 
 def test_members_are_the_bytes_as_they_were_and_sizes_say_so():
