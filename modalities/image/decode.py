@@ -41,7 +41,8 @@ class Decode(Transform):
     """Decode images and offer views of them; refuse what cannot be decoded.
 
     Formats: JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF and, with pillow-heif, HEIC, told by content. EXIF orientation is applied,
-    transparency laid over white, CMYK, palettes and 1 and 16 bits become 8-bit RGB; of an animation the first frame counts. Colour profiles are not applied.
+    transparency laid over white, CMYK, palettes and 1 and 16 bits become 8-bit RGB; of an animation the first frame counts. Colour
+    profiles are not applied.
     Reasons: too_many_pixels, truncated_image, broken_image, not_an_image, unsupported_format.
     """
 
