@@ -26,6 +26,9 @@ WorkerMemory = Annotated[
 BatchTime = Annotated[
     float, typer.Option(min=0.1, metavar="SECONDS", help="Longest time of a stage for a batch, and then for each of its records alone.")
 ]
+UnitTime = Annotated[
+    float, typer.Option(min=0.1, metavar="SECONDS", help="Longest time of a unit, whatever it does; then it is tried once more.")
+]
 TakeOver = Annotated[
     bool, typer.Option("--take-over", help="Go on although Slurm jobs of this dataset cannot be asked after; they stop by themselves.")
 ]

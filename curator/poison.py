@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from .engines.worker import TIMEOUT, Death, Unit
+from .engines.worker import TIMEOUT, UNIT_TIME, Death, Unit
 from .errors import D4AError
 from .journal import BACK, FRONT, JOURNAL, NOTHING, READ
 from .plan import FlowPlan, load_plan
@@ -101,7 +101,7 @@ class Poison:
 def after_death(unit: Unit, death: Death) -> Unit:
     """The unit to run next after its worker died alone: with more care, or without the record. Raises D4AError where none is to blame."""
     place = death.place
-    if unit["kind"] != "scan" or place.stage == NOTHING:
+    if unit["kind"] != "scan" or place.stage == NOTHING or death.cause == UNIT_TIME:
         raise _unexplained(unit, death)
     store = Store(Path(unit["root"]))
     plan = load_plan(store.state / "plan.json", unit["plan"])
@@ -134,8 +134,17 @@ def _unexplained(unit: Unit, death: Death) -> D4AError:
         if "memory" in death.cause
         else ""
     )
-    what = f"{unit['kind']} {unit['flow']}: a worker was {death.by}, and so was the next, with nothing beside it"
+    if death.cause == UNIT_TIME:
+        hint += "; where no file system hangs, a unit may need more than --unit-time, or a smaller partition_bytes"
+    what = f"{_name(unit)}: a worker was {death.by}, and so was the next, with nothing beside it"
     return D4AError(f"{what}; no record is to blame", hint=hint)
+
+
+def _name(unit: Unit) -> str:
+    """A unit for people."""
+    if unit["kind"] == "scan":
+        return f"scan {unit['flow']}, partition {unit['partition']}"
+    return f"pack {unit['shard']['path']}" if unit["kind"] == "pack" else f"{unit['kind']} {unit['flow']}"
 
 
 # -------------------------------------------------------------------------------------------------- in a unit

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from .decide import decide_key, read_verdicts
 from .doctor import memory_share
-from .engines.local import STEP_S, LocalEngine, Unit, Work
+from .engines.local import STEP_S, UNIT_S, LocalEngine, Unit, Work
 from .engines.ray import RayEngine
 from .errors import D4AError, MachineError
 from .evidence import Evidence
@@ -271,6 +271,7 @@ def curate(
     memory: int | None = None,
     worker_bytes: int | None = None,
     batch_s: float = STEP_S,
+    unit_s: float = UNIT_S,
     limit: int | None = None,
     fresh: bool = False,
     accept_class: bool = False,
@@ -284,6 +285,7 @@ def curate(
     memory        bytes for pair searches, None: a quarter of what is free
     worker_bytes  a worker that holds more is killed, and its unit run again alone; None: nine tenths of what is free
     batch_s       so is one that is longer at a stage with a batch
+    unit_s        or at a unit
     take_over     do not ask Slurm whether jobs of this dataset are alive
     ray_address   host:port of a running cluster for engine "ray"; None: a Ray of this run's own
     """
@@ -294,7 +296,7 @@ def curate(
         check_free(store)
     with store.locked(run_id):
         plan = begin(store, lambda: make_plan(recipe, recipe_digest, machine, out, limit), reporter, fresh, accept_class)
-        local = LocalEngine(workers, memory or memory_share(), after_death, batch_s, worker_bytes)
+        local = LocalEngine(workers, memory or memory_share(), after_death, batch_s, worker_bytes, unit_s)
         local.tick = lambda: reporter.tick(local.retried)
         runs = local if engine == "local" else ray_engine(store, plan, local, ray_address)
         try:

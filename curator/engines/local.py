@@ -18,10 +18,11 @@ from typing import Any
 
 from ..doctor import free_bytes
 from ..errors import D4AError
-from .worker import ALONE, OUT_OF_MEMORY, TIMEOUT, Death, Unit, Work, Worker, kill
+from .worker import ALONE, OUT_OF_MEMORY, TIMEOUT, UNIT_TIME, Death, Unit, Work, Worker, kill
 
 __all__ = ["LocalEngine", "Unit", "Work", "get_ready", "give_up"]
 STEP_S = 3600.0  # a batch that takes a stage longer is taken record by record, so that none is lost to a slow machine
+UNIT_S = 86400.0  # deciding on billions of records takes hours, and a file system that does not answer for ever
 _LOOK_S = 0.2  # between two looks at time and memory
 # modules without a side effect; the last are what Numba imports before it runs the first kernel
 _IMPORTED = ("d4a.curator.run", "numba.np.arraymath", "numba.np.random.generator_methods", "numba.np.polynomial.polynomial_functions",
@@ -58,6 +59,7 @@ class LocalEngine:
         again: Callable[[Unit, Death], Unit] = give_up,
         step_s: float = STEP_S,
         worker_bytes: int | None = None,
+        unit_s: float = UNIT_S,
     ) -> None:
         """A unit whose worker died runs again with nothing beside it; if that dies too, as what `again` makes of it.
 
@@ -65,11 +67,12 @@ class LocalEngine:
         again         returns the unit to run, or raises
         step_s        a worker that is longer at one step of its journal is killed
         worker_bytes  a worker that holds more memory is killed; None: nine tenths of what is free now
+        unit_s        so is one that is longer at a unit
         """
         self.workers, self.memory = workers, memory
         self.retried = 0
         self.tick: Callable[[], None] = lambda: None  # called a few times a second while units run
-        self._again, self._step_s, self._worker_bytes = again, step_s, worker_bytes or free_bytes() * 9 // 10
+        self._again, self._step_s, self._unit_s, self._worker_bytes = again, step_s, unit_s, worker_bytes or free_bytes() * 9 // 10
         self._pool: list[Worker] = []
 
     def run(self, units: list[Unit], work: Work) -> Iterator[dict[str, Any]]:
@@ -140,6 +143,8 @@ class LocalEngine:
         """End a worker that is over a limit; its pipe tells."""
         if worker.step_s > self._step_s:
             worker.end(TIMEOUT, f"killed after {self._step_s:g} s in one step")
+        elif worker.unit_s > self._unit_s:
+            worker.end(UNIT_TIME, f"killed after {self._unit_s:g} s in one unit (--unit-time)")
         elif worker.private_bytes > self._worker_bytes:
             worker.end(OUT_OF_MEMORY, f"killed for holding more than {self._worker_bytes / 1e6:,.0f} MB (--worker-memory)")
 

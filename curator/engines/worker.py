@@ -26,7 +26,7 @@ from .memory import oom_kills, private_bytes
 Unit = dict[str, Any]
 Work = Callable[[Unit], dict[str, Any]]
 ALONE = "alone"  # true in a unit that a worker died of: it does one thing at a time, so that the journal names what a second one dies of
-OUT_OF_MEMORY, TIMEOUT = "out of memory", "timeout"
+OUT_OF_MEMORY, TIMEOUT, UNIT_TIME = "out of memory", "timeout", "unit time"
 _ENDS_S = 5.0  # for a worker that no longer answers, to end
 
 
@@ -34,7 +34,7 @@ _ENDS_S = 5.0  # for a worker that no longer answers, to end
 class Death:
     """Why a worker is dead, in a word for the ledger, and what it had in hand.
 
-    cause    a signal's name, OUT_OF_MEMORY, TIMEOUT or an exit code
+    cause    a signal's name, OUT_OF_MEMORY, TIMEOUT (at one step), UNIT_TIME or an exit code
     by       who ended it, for a sentence: "by the kernel, for memory"
     place    nothing where it had two things in hand
     """
@@ -57,10 +57,11 @@ class Worker:
         theirs.close()
         self._killed: tuple[str, str] | None = None
         self._oom_kills = 0
+        self._begun = time.monotonic()
 
     def begin(self, unit: Unit, work: Work) -> None:
         """Give it a unit; a worker that cannot take it is dead, which `outcome` tells."""
-        self.unit, self._oom_kills = unit, oom_kills()
+        self.unit, self._oom_kills, self._begun = unit, oom_kills(), time.monotonic()
         try:
             self.pipe.send((work, unit))
         except (BrokenPipeError, ConnectionResetError):
@@ -90,6 +91,11 @@ class Worker:
         """Seconds since the oldest step began that it is at; 0 where it is at none."""
         since = [place.since for place in places_in(self._memory)]
         return (time.monotonic_ns() - min(since)) / 1e9 if since else 0.0
+
+    @property
+    def unit_s(self) -> float:
+        """Seconds since it was given its unit."""
+        return time.monotonic() - self._begun
 
     @property
     def private_bytes(self) -> int:

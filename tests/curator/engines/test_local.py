@@ -1,4 +1,4 @@
-"""The process pool: nothing of it outlives its driver."""
+"""The process pool: nothing of it outlives its driver, and no unit takes for ever."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from d4a.curator.engines.local import LocalEngine
 from d4a.curator.engines.worker import _serve
+from d4a.curator.errors import D4AError
 from d4a.curator.journal import JOURNAL_BYTES
+from d4a.curator.poison import after_death
 from processes import in_session
 
 _DRIVER = """
@@ -44,3 +48,30 @@ def test_a_worker_whose_driver_is_gone_when_it_has_an_answer_says_nothing(capfd:
     ours.close()
     worker.join(60)
     assert worker.exitcode == 0 and capfd.readouterr().err == ""
+
+
+_HANGS = """
+import pathlib, time
+def work(unit):
+    times = pathlib.Path(unit["times"])
+    times.write_text(times.read_text() + "x" if times.exists() else "x")
+    if len(times.read_text()) <= unit["hangs"]:
+        time.sleep(600)
+    return {}
+"""
+
+
+def test_a_unit_that_hangs_is_tried_once_more_and_then_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hanging.py").write_text(_HANGS)
+    monkeypatch.syspath_prepend(tmp_path)
+    from hanging import work
+
+    engine = LocalEngine(1, 0, after_death, unit_s=3)
+    pack = {"kind": "pack", "flow": "text", "shard": {"path": "text/train/000007.tar"}}
+    try:
+        assert list(engine.run([{**pack, "times": str(tmp_path / "once"), "hangs": 1}], work)) == [{}]
+        with pytest.raises(D4AError, match=r"pack text/train/000007.tar: a worker was killed after 3 s in one unit \(--unit-time\)"):
+            list(engine.run([{**pack, "times": str(tmp_path / "always"), "hangs": 9}], work))
+    finally:
+        engine.close(kill=True)
+    assert [(tmp_path / name).read_text() for name in ("once", "always")] == ["xx", "xx"]
