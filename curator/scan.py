@@ -254,17 +254,18 @@ def _line_feeds(path: Path, start: int, end: int) -> int:
 
 
 def _check_unchanged(entry: Entry) -> None:
-    path = Path(entry.root, entry.path)
-    try:
-        now = path.stat()
-    except PermissionError:
-        return
-    except OSError as error:
-        raise D4AError(
-            "vanished since the sources were listed", str(path), "run the same command again: the sources are listed anew"
-        ) from error
-    if (now.st_size, now.st_mtime_ns) != (entry.size, entry.mtime_ns):
-        raise D4AError("changed since the sources were listed", str(path), "run the same command again: only what changed is scanned anew")
+    for name, *state in [(entry.path, entry.size, entry.mtime_ns), *entry.beside]:
+        path = Path(entry.root, name)
+        try:
+            now = path.stat()
+        except PermissionError:
+            continue
+        except OSError as error:
+            hint = "run the same command again: the sources are listed anew"
+            raise D4AError("vanished since the sources were listed", str(path), hint) from error
+        if [now.st_size, now.st_mtime_ns] != state:
+            hint = "run the same command again: only what changed is scanned anew"
+            raise D4AError("changed since the sources were listed", str(path), hint)
 
 
 def _unreadable(kind: Modality, reason: str, detail: str) -> pa.RecordBatch:
