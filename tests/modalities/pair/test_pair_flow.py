@@ -19,8 +19,8 @@ PAIRS = {
     "one-again": (encode(scene(1), quality=70), "The beach of our little town as it was in the summer"),
     "two": (encode(scene(2), "PNG"), CAKE),
     "three": (encode(scene(3)), CAKE),
-    "swan": (encode(scene(4)), f"A white swan is swimming on the lake. {WORDS}"),
     "geese": (encode(scene(5)), f"Two geese are standing at the gate. {WORDS}"),
+    "swan": (encode(scene(4)), f"A white swan is swimming on the lake. {WORDS}"),
     "cat": (encode(scene(6)), "一只红色的猫坐在窗台上看着外面的雨"),
     "dog": (encode(scene(7)), "Ein alter Mann läuft mit seinem Hund über die grüne Wiese"),
     "mail": (encode(scene(8)), "Please write to jane.doe@example.org for a picture of the bridge"),
@@ -54,7 +54,7 @@ DROPPED = {
 }
 CAPTIONS = {
     "one": f"{SURF} in the sea",
-    "geese": "Two geese are standing at the gate.",
+    "swan": "A white swan is swimming on the lake.",
     "mail": "Please write to <EMAIL> for a picture of the bridge",
 }
 
@@ -103,13 +103,25 @@ def check(made):
     for key, sample in made.samples.items():
         assert set(sample) == {"jpg", "json", "txt"} and sample["jpg"] == PAIRS[key][0]
         assert sample["txt"].decode() == CAPTIONS.get(key, PAIRS[key][1])
-    assert made.ledger["geese"]["edited_chars"] > 90
+    assert made.ledger["swan"]["edited_chars"] > 90
 
 
 def test_a_drop_drops_the_pair_and_what_stays_is_packed_as_it_came(made):
     check(made)
     body = json.loads(made.samples["two"]["json"])
     assert body["meta"] == {"stars": 3} and body["format"] == "png" and body["language"] == "en"
+
+
+def test_files_beside_each_other_give_what_a_tar_gives(made, warm):
+    folder = made.folder / "files" / "ann"
+    folder.mkdir(parents=True)
+    for key, (image, caption) in PAIRS.items():
+        (folder / f"{key}.jpg").write_bytes(image)
+        if caption is not None:
+            (folder / f"{key}.txt").write_bytes(caption.encode())
+    found = curated(made.folder, "files", warm)
+    check(found)
+    assert json.loads(found.samples["two"]["json"])["meta"] == {"owner": "ann"}
 
 
 def test_the_caption_of_a_dropped_pair_is_compared_with_its_twins(made, warm):
