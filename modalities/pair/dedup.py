@@ -6,6 +6,7 @@ image.dedup.* and text.dedup.*. Pictures are compared first, since a caption may
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -144,13 +145,17 @@ class PairDedup(Dedup):
         digest = fixed_rows(entered.column("digest"), np.uint64, (2,))[order]
         if not self._looks:
             return _numbered(digest), np.zeros((0, 2), np.int64)
-        thumbs = fixed_rows(entered.column("thumb"), np.uint8, (phash.SIDE, phash.SIDE))[order]
-        structured = phash.contrast(thumbs) >= _FLAT
-        looks = np.where(structured[:, None], thumbs.reshape(len(thumbs), -1).view(np.uint64), np.uint64(0))
-        picture = _numbered(np.concatenate([looks, np.where(structured[:, None], np.uint64(0), digest)], 1))
-        first = np.unique(picture[structured], return_index=True)[1]
-        a, b, _ = phash.similar_pairs(thumbs[structured][first], self.options.image_threshold)
-        number = picture[structured][first]
+        rank = np.empty(entered.size, np.int64)
+        rank[order] = np.arange(entered.size)
+        thumbs = np.empty((entered.size, phash.SIDE, phash.SIDE), np.uint8)
+        structured = np.zeros(entered.size, np.bool_)
+        for at, column in entered.chunks("thumb"):
+            rows, place = fixed_rows(column, np.uint8, (phash.SIDE, phash.SIDE)), rank[at]
+            thumbs[place], structured[place] = rows, phash.contrast(rows) >= _FLAT
+            digest[place] = np.where(structured[place, None], _hashes(rows), digest[place])
+        picture = _numbered(digest)
+        number, first = np.unique(picture[structured], return_index=True)
+        a, b, _ = phash.similar_pairs(thumbs[np.flatnonzero(structured)[first]], self.options.image_threshold)
         return picture, np.stack([number[a], number[b]], 1)
 
 
@@ -224,6 +229,12 @@ def _numbered(rows: Any) -> Ints:
     """(n, w) words -> (n,) int64: a number for each distinct row, from 0."""
     whole = np.ascontiguousarray(rows).view(f"V{rows.itemsize * rows.shape[1]}").reshape(-1)
     return np.unique(whole, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _hashes(rows: phash.Thumbs) -> Any:
+    """(n, 2) uint64: blake2b-16 of each thumbnail."""
+    found = b"".join(hashlib.blake2b(row, digest_size=16).digest() for row in np.ascontiguousarray(rows))
+    return np.frombuffer(found, np.uint64).reshape(-1, 2)
 
 
 def _sets(words: pa.ChunkedArray) -> ShingleSets:

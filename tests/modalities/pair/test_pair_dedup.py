@@ -34,6 +34,9 @@ class Reached:
     def column(self, name):
         return pa.chunked_array([self.own[name]])
 
+    def chunks(self, name):
+        yield np.arange(self.size), self.own[name]
+
     def foreign(self, name):
         return pa.chunked_array([self.others[name]]) if name in self.others else None
 
