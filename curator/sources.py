@@ -63,6 +63,9 @@ def list_sources(flow: Flow, modality: Modality, exclude: Path) -> Listing:
     seen: set[tuple[str, str]] = set()
     exclude = exclude.resolve()
     for index, source in enumerate(flow.sources):
+        if source.images and not Path(source.images).is_dir():
+            hint = f"relative paths start at the current directory; another: --set {modality.name}.sources.{index}.images=FOLDER"
+            raise D4AError("there is no such folder of images", source.images, hint)
         skipped: Counter[str] = Counter()
         found = {(e.root, e.path): e for e in _files(source, index, modality, skipped, exclude)}
         if not found:

@@ -8,6 +8,7 @@ from collections import Counter
 
 import image_makers as makers
 import pytest
+from d4a.curator.errors import D4AError
 from d4a.curator.recipe import Flow, Source
 from d4a.curator.sources import list_sources, partition
 from d4a.modalities.image import read
@@ -189,3 +190,9 @@ def test_formats_take_the_files_of_their_names():
     assert (taken["coco"], taken["csv"], taken["parquet"]) == (["a.json"], ["a.csv"], ["a.parquet"])
     cut = [name for name in names if read.splits(name, Source(path="."))]
     assert cut == ["a.tar", "a.parquet", "a.json", "a.csv", "a.tsv"]
+
+
+def test_a_folder_of_images_that_is_nowhere_ends_the_plan(tmp_path):
+    (tmp_path / "t.jsonl").write_text("{}\n")
+    with pytest.raises(D4AError, match="no such folder of images"):
+        listed(tmp_path, images=str(tmp_path / "nowhere"))
