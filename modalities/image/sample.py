@@ -38,8 +38,8 @@ class SampleOptions(Options):
     keep: Keep | None = judge(None, f"Which of a group stay; null: drawn by a hash of seed and content. {KEEP_DOC.rpartition(' null:')[0]}")
     clusters: int | None = judge(
         None,
-        f"Clusters of embeddings; null: 2 sqrt(n). In any case at most one for {LEAST_IN_CLUSTER} pictures. Spherical k-means of"
-        f" {_ITERATIONS} rounds, as for image.dedup.semantic.",
+        f"Clusters of embeddings; null: 2 sqrt(n), and at most one for {LEAST_IN_CLUSTER} pictures. Spherical k-means of {_ITERATIONS}"
+        " rounds, as for image.dedup.semantic.",
         ge=1,
     )
     seed: int = judge(0, "Seed of the draw, and of k-means.", ge=0, lt=2**32)
@@ -123,8 +123,9 @@ class Sample(Sampling):
         if entered.size:
             _, first = next(entered.chunks(self.options.by))
             vectors, known = vectors_of(entered, self.options.by, first.type.byte_width // 2)
-            count, backend = clusters_for(len(vectors), self.options.clusters), entered.workspace.backend
+            backend = entered.workspace.backend
             if len(vectors):
+                count = min(self.options.clusters or clusters_for(len(vectors), None), len(vectors))
                 learnt = centroids(vectors, count, _ITERATIONS, self.options.seed, backend)
                 names[known] = [f"cluster {home}" for home in assign(vectors, learnt, 1.0, 0, backend).home.tolist()]
         return pa.array(names, pa.string())

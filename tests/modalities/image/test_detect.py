@@ -208,6 +208,8 @@ def test_faces_are_found_where_they_are(measured, photographs):
 def test_rules_drop_photographs_by_what_is_on_them(measured):
     assert [each and each[0] for each in judged(measured, drop_if={"FACE_MALE": ">= 1"})] == [None, "has_face_male", None]
     assert [each and each[0] for each in judged(measured, require={"FEET_COVERED": ">= 1"})][1:] == ["no_feet_covered"] * 2
+    Detect(DetectOptions(preset="nsfw-strict")).prepare(Machine())  # or the model would not know a class
+    assert judged(measured, preset="nsfw-strict") == [None] * 3
 
 
 @pytest.mark.models

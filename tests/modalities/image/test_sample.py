@@ -62,6 +62,8 @@ def test_clusters_of_embeddings_are_groups():
     kept, full = chosen(pictures, at_most=25, clusters=4)
     per_scene = [sum(start <= k < end for k in kept) for start, end in ((0, 70), (70, 130), (130, 180), (180, 200))]
     assert per_scene == [26, 25, 25, 20] and 3 in kept and len(set(full)) == 3
+    assert len(chosen(pictures, at_most=1, clusters=50)[0]) == 51
+    assert len(chosen(pictures, at_most=1)[0]) == 1 + 199 // 39
 
 
 def test_best_ones_stay_or_a_draw_that_does_not_depend_on_the_order():
