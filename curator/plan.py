@@ -284,7 +284,8 @@ def _modality(name: str) -> Modality:
     try:
         return modality(name)
     except KeyError:
-        raise UsageError(f"this version of d4a cannot read the flow {name!r} yet", hint="use the flows text and image") from None
+        hint = "install d4a again: its entry points are older than its code"
+        raise UsageError(f"no installed package says how the flow {name!r} is read", hint=hint) from None
 
 
 def _check_sources(flow: Flow, kind: Modality) -> None:
