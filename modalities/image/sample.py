@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import orjson
 import pyarrow as pa
+from pydantic import field_validator
 
 from ...curator.chance import keyed_hashes
 from ...curator.dedup.clusters import assign, centroids
@@ -32,10 +33,9 @@ class SampleOptions(Options):
         "What makes a group. meta.NAME: a field of what came with the picture, dots lead into mappings; `meta.owner` is the first folder of"
         " its path where nothing else is said; another field is measured anew. LABEL.boxes of image.detect: the class of the surest box."
         " LABEL.embedding: clusters. Any other value that a stage measured before: equal ones, for instance `image.decode.format`.",
-        pattern=r".\..",
     )
     at_most: int = judge(100, "Pictures of a group that stay.", ge=1)
-    keep: Keep | None = judge(None, f"Which of a group stay; null: drawn by a hash of seed and content. {KEEP_DOC.rpartition(' null:')[0]}")
+    keep: Keep | None = judge(None, f"Which of a group stay; null: drawn by a hash of seed and content. Else as for duplicates: {KEEP_DOC}")
     clusters: int | None = judge(
         None,
         f"Clusters of embeddings; null: 2 sqrt(n), and at most one for {LEAST_IN_CLUSTER} pictures. Spherical k-means of {_ITERATIONS}"
@@ -43,6 +43,13 @@ class SampleOptions(Options):
         ge=1,
     )
     seed: int = judge(0, "Seed of the draw, and of k-means.", ge=0, lt=2**32)
+
+    @field_validator("by")
+    @classmethod
+    def _two_parts(cls, by: str) -> str:
+        if not all(by.partition(".")):
+            raise ValueError(f"{by!r} is neither meta.NAME nor LABEL.VALUE; pictures of an owner: {_META}owner")
+        return by
 
     @property
     def field(self) -> str | None:
@@ -89,8 +96,8 @@ class Sample(Sampling):
     def choose(self, entered: Entered) -> Judgement:
         """Drop what comes behind the first `at_most` of its group, as `group_full`; the value is its place in the group."""
         verdict = Judgement.keep_all(entered.size)
-        groups = self._groups(entered).combine_chunks().dictionary_encode()
-        codes = groups.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        groups = self._groups(entered)
+        codes = groups.indices.fill_null(-1).to_numpy()
         place = _places(codes, self._order(entered))
         out = (codes >= 0) & (place > self.options.at_most)
         verdict.drop(out, "group_full", place.astype(np.float64), self.options.at_most)
@@ -105,21 +112,22 @@ class Sample(Sampling):
         drawn = keyed_hashes("sample", self.options.seed, entered.column("digest").to_numpy().tolist())
         return np.argsort(drawn, kind="stable")
 
-    def _groups(self, entered: Entered) -> pa.ChunkedArray:
-        """(n,) string: the group of each picture, null where it has none."""
+    def _groups(self, entered: Entered) -> pa.DictionaryArray:
+        """(n,) the group of each picture, null where it has none."""
         by = self.options.by
         if self.options.field is not None:
-            return entered.column("group")
-        if by.endswith(".embedding"):
-            return pa.chunked_array([self._clusters(entered)])
-        found = entered.foreign(by)
-        assert found is not None, by  # the plan has seen to it
-        if by.endswith(".boxes"):
-            return pa.chunked_array([pa.array([_surest(boxes) for boxes in found.to_pylist()], pa.string())])
-        return found.cast(pa.string())
+            found = entered.column("group")
+        elif by.endswith(".embedding"):
+            return self._clusters(entered)
+        else:
+            measured = entered.foreign(by)
+            assert measured is not None, by  # the plan has seen to it
+            surest = by.endswith(".boxes")
+            found = pa.array([_surest(boxes) for boxes in measured.to_pylist()], pa.string()) if surest else measured.cast(pa.string())
+        return (found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found).dictionary_encode()
 
-    def _clusters(self, entered: Entered) -> pa.Array:
-        names = np.full(entered.size, None, np.object_)
+    def _clusters(self, entered: Entered) -> pa.DictionaryArray:
+        home, count = np.full(entered.size, -1, np.int64), 0
         if entered.size:
             _, first = next(entered.chunks(self.options.by))
             vectors, known = vectors_of(entered, self.options.by, first.type.byte_width // 2)
@@ -127,8 +135,8 @@ class Sample(Sampling):
             if len(vectors):
                 count = min(self.options.clusters or clusters_for(len(vectors), None), len(vectors))
                 learnt = centroids(vectors, count, _ITERATIONS, self.options.seed, backend)
-                names[known] = [f"cluster {home}" for home in assign(vectors, learnt, 1.0, 0, backend).home.tolist()]
-        return pa.array(names, pa.string())
+                home[known] = assign(vectors, learnt, 1.0, 0, backend).home
+        return pa.DictionaryArray.from_arrays(pa.array(home, mask=home < 0), [f"cluster {number}" for number in range(count)])
 
 
 def _places(groups: Ints, order: Ints) -> Ints:

@@ -9,8 +9,10 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pytest
 from d4a.curator.stage import Workspace
 from d4a.modalities.image.sample import Sample, SampleOptions
+from pydantic import ValidationError
 
 
 class Pictures:
@@ -122,3 +124,8 @@ def test_what_nobody_measures_is_refused_before_the_run(tmp_path, d4a):
         (tmp_path / "r.yaml").write_bytes(orjson.dumps(RECIPE | {"image": {"sources": [{"path": "in"}], "stages": stages}}))
         told = d4a("check", "r.yaml", code=2).stderr
         assert f"image.sample looks at {by}, which no stage before it measures" in told and hint in told
+
+
+def test_a_group_has_a_full_name():
+    with pytest.raises(ValidationError, match=r"'owner' is neither meta.NAME nor LABEL.VALUE; pictures of an owner: meta.owner"):
+        SampleOptions(by="owner")
