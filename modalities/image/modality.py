@@ -16,6 +16,7 @@ import pyarrow as pa
 from PIL import Image as Pillow
 
 from ...curator.columns import buffers
+from ...curator.errors import MachineError
 from ...curator.modality import Entry, Modality
 from ...curator.recipe import Source
 from ...curator.stage import Columns
@@ -23,7 +24,7 @@ from .folders import arrange
 from .picture import flatten, orientation, pillow_format, quiet, upright
 from .read import FORMATS, LIBRARIES, accepts, counts_lines, read_entry, splits, weight
 from .records import IMAGE_COLUMNS, IRRELEVANT
-from .sniff import SNIFF_BYTES, sniff
+from .sniff import SNIFF_BYTES, readable, sniff
 
 _PREVIEW_PX, _PREVIEW_BYTES = 160, 6000
 _PREVIEW_PIXELS = 100_000_000
@@ -40,6 +41,11 @@ class Image(Modality):
     libraries: ClassVar[tuple[str, ...]] = LIBRARIES
     irrelevant: ClassVar[frozenset[str]] = IRRELEVANT
     batch_rows: ClassVar[int] = 64
+
+    def check(self, source: Source) -> None:
+        """What reads HEIC, where it is asked for by name; else it is missed when such an image is met."""
+        if source.format == "heic" and not readable("heic"):
+            raise MachineError("format heic needs pillow-heif", source.path, "pip install 'd4a[heic]'")
 
     def accepts(self, path: str, source: Source) -> bool:
         """With `auto` every file: what is no image is named as such in the ledger, not passed over."""

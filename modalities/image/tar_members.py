@@ -16,7 +16,8 @@ BLOCK = 512
 _ZEROS = bytes(BLOCK)
 _HEADER_BYTES = 1 << 20  # of a long name or of pax records; more is a bomb
 _SKIPPED_BYTES = 1 << 20
-_FILES, _FOLDER, _LINKS, _WITHOUT_DATA = b"0\x007", b"5", b"12", b"123456"
+_FILES, _LINKS, _WITHOUT_DATA = b"0\x007", b"12", b"123456"
+_NO_FILES = b"5DV"  # folders, those of an incremental archive, and the label of a volume
 
 
 class Bytes(Protocol):
@@ -78,7 +79,7 @@ class TarError(Exception):
 class Member:
     """One member.
 
-    name     as it is in the tar, without `./` before it; nothing for a folder
+    name     as it is in the tar, without `./` before it; nothing for a folder or a label
     at       where its first header begins, those with a long name included
     data_at  where its bytes begin
     size     how many there are
@@ -117,7 +118,7 @@ class Tar:
         self._member: Member | None = None
 
     def next(self) -> Member | None:
-        """The next member, nameless for a folder; None at the end. Raises TarError, ReadError."""
+        """The next member, nameless where it is no file, but a folder or a label; None at the end. Raises TarError, ReadError."""
         self._pass_to(self.at)
         start, extension = self.at, _Extension()
         while (found := self._header(start, extension)) is _AGAIN:
@@ -172,7 +173,7 @@ class Tar:
             self._extend(kind, size, start, extension)
             return _AGAIN
         name = _text(extension.name if extension.name is not None else _own_name(block))
-        if kind == _FOLDER or (kind == b"\0" and name.endswith("/")):
+        if kind in _NO_FILES or (kind == b"\0" and name.endswith("/")):
             return Member("", start, data_at, own)
         found = Member(name.removeprefix("./") or ".", start, data_at, own, extension.refused or _refusal(kind, name, block))
         if self._size is not None and data_at + own > self._size:
@@ -242,6 +243,7 @@ def _read_pax(data: bytes, extension: _Extension) -> None:
             extension.size = int(value) if value.isdigit() and len(value) < 19 else None
         elif key.startswith(b"GNU.sparse."):
             extension.refused = "sparse_member", ""
+            extension.name = value if key == b"GNU.sparse.name" else extension.name
         at = end
 
 
