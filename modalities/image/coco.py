@@ -35,12 +35,14 @@ class _Coco:
     images    as they stand in the file
     captions  image id -> (annotation id, caption)
     boxes     image id -> (class, box, confidence, whether it holds a crowd); null where no annotation has a box
+    broken    image id -> its boxes that are none
     strangers  annotations of images that `images` does not name
     """
 
     images: list[Any]
     captions: dict[Any, list[tuple[Any, str]]]
     boxes: dict[Any, list[tuple[str, list[float], float, bool]]] | None
+    broken: dict[Any, list[str]]
     strangers: list[Any]
 
 
@@ -93,6 +95,8 @@ def _image_records(coco: _Coco, image: Any, line: int, captions: bool, named: Na
     record.meta = {name: value for name, value in image.items() if name != "id"}
     if coco.boxes is not None:
         record.meta["boxes"] = _boxes(coco.boxes.get(ident, []), image, record.data or b"")
+    if ident in coco.broken:
+        record.meta["broken_labels"] = coco.broken[ident]
     texts = coco.captions.get(ident, [])
     if texts and not captions:
         record.meta["captions"] = [text for _, text in texts]
@@ -151,6 +155,7 @@ def _gathered(images: list[Any], annotations: list[Any], categories: list[Any]) 
     names = {one["id"]: str(one.get("name", one["id"])) for one in categories if type(one) is dict and type(one.get("id")) in (int, str)}
     captions: defaultdict[Any, list[tuple[Any, str]]] = defaultdict(list)
     boxes: defaultdict[Any, list[tuple[str, list[float], float, bool]]] = defaultdict(list)
+    broken: defaultdict[Any, list[str]] = defaultdict(list)
     strangers, boxed = [], False
     for number, one in enumerate(annotations):
         ident = one.get("image_id") if type(one) is dict else None
@@ -164,4 +169,6 @@ def _gathered(images: list[Any], annotations: list[Any], categories: list[Any]) 
             boxed, kind, score = True, one.get("category_id"), one.get("score")
             name = names.get(kind, str(kind)) if type(kind) in (int, str) else "?"
             boxes[ident].append((name, given, float(score) if type(score) in (int, float) else 1.0, one.get("iscrowd") == 1))
-    return _Coco(images, dict(captions), dict(boxes) if boxed or names else None, strangers)
+        elif given is not None:
+            broken[ident].append(f"annotation {one.get('id', number)}: {str(given)[:40]}")
+    return _Coco(images, dict(captions), dict(boxes) if boxed or names else None, dict(broken), strangers)

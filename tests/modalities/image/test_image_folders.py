@@ -155,6 +155,7 @@ def test_coco_gives_an_image_with_its_boxes_and_a_pair_for_each_caption(tmp_path
     notes += [
         {"id": 1, "image_id": 11, "category_id": 3, "bbox": [10, 20, 50, 40], "area": 7, "iscrowd": 1},
         {"id": 2, "image_id": 99, "bbox": [0] * 4},
+        {"id": 3, "image_id": 12, "category_id": 3, "bbox": [1, 2]},
     ]
     images.append({"id": 16, "file_name": "missing.jpg"})
     path = tmp_path / "captions.json"
@@ -166,6 +167,7 @@ def test_coco_gives_an_image_with_its_boxes_and_a_pair_for_each_caption(tmp_path
     ]
     assert found[0].meta["captions"] == ["text 0", "text 3"] and found[0].meta["license"] == 1 and found[3].meta["boxes"] == []
     assert found[1].meta["boxes"] == [{"class": "cat", "confidence": 1.0, "area": 0.1, "box": [10, 20, 50, 40], "crowd": True}]
+    assert found[2].meta["broken_labels"] == ["annotation 3: [1, 2]"]
     pairs = records(path, pairs=True, images=str(tmp_path / "pics"))
     assert [(one.ident, one.caption) for one in pairs[:5]] == [
         *(("10/900", "text 0"), ("10/903", "text 3"), ("11/901", "text 1"), ("11/904", "text 4"), ("12/902", "text 2")),
