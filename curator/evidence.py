@@ -34,10 +34,23 @@ PLACE = pa.schema([("payload", pa.dictionary(pa.int32(), pa.string())), ("start"
 class Evidence:
     """All records of a flow in input order (partition, row); `limit` keeps the first ones only."""
 
-    def __init__(self, store: Store, flow: FlowPlan, limit: int | None, memory: int = 1 << 30, backend: Backend = "cpu") -> None:
-        """`memory`: for what grows faster than a few words a record [bytes]; `backend`: see Workspace. Nothing depends on either."""
+    def __init__(
+        self,
+        store: Store,
+        flow: FlowPlan,
+        limit: int | None,
+        memory: int = 1 << 30,
+        backend: Backend = "cpu",
+        known: dict[int, list[list[Part]]] | None = None,
+    ) -> None:
+        """Nothing depends on `memory` and `backend`.
+
+        memory   for what grows faster than a few words a record [bytes]
+        backend  see Workspace
+        known    parts of rounds that were looked for before; what is looked for here is added
+        """
         self.store, self.flow, self.limit, self.memory, self.backend = store, flow, limit, memory, backend
-        self._parts: dict[int, list[list[Part]]] = {}
+        self._parts = known if known is not None else {}
 
     def parts(self, round_index: int) -> list[list[Part]]:
         """For every partition its committed parts."""

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -32,12 +33,12 @@ from .poison import REASONS, Tolerance, after_death
 from .progress import Reporter
 from .publish import publish
 from .recipe import Recipe
-from .scan import parts_of
+from .scan import Part, parts_of
 from .slurm_jobs import check_free
 from .sources import changed
 from .stage import Judging, Machine
 from .store import Store, read_json, replacing, write_json
-from .units import decide_step, is_committed, layout_step, needs_card, pack_step, run_unit, scan_step
+from .units import decide_step, is_scanned, layout_step, needs_card, pack_step, run_unit, scan_step
 
 # -------------------------------------------------------------------------------------------------- driver
 
@@ -71,6 +72,7 @@ class Driver:
         self.outcomes = {flow.name: FlowOutcome(flow.name, skipped=flow.skipped) for flow in plan.flows}
         self._decided: defaultdict[str, list[str]] = defaultdict(list)
         self._scanned: defaultdict[str, Counter[int]] = defaultdict(Counter)  # by partition
+        self._parts: defaultdict[str, dict[int, list[list[Part]]]] = defaultdict(dict)  # of each round, read once
         self._bad = {flow.name: Tolerance(flow.name, plan.recipe.max_bad_records) for flow in plan.flows}
         self._stamp = save_plan(store, plan)
         self._left: dict[str, int] = {}
@@ -128,24 +130,28 @@ class Driver:
         raise Deferred(self._left)
 
     def _scan(self, flow: FlowPlan, round_index: int) -> None:
-        before = self._decided[flow.name][-1] if round_index else ""
-        for part in flow.partitions:
-            for one in parts_of(self.store, flow, round_index, part):
-                self._bad[flow.name].add(one.manifest["bad"])
-        todo = [unit for unit in self._scan_units(flow, round_index, before) if unit is not None]
+        todo = list(self._scan_units(flow, round_index))
         name = scan_step(flow.name, round_index)
         if self.plan.limit is not None and round_index == 0:
             self._scan_first(flow, name, todo)
         else:
-            self._count_scanned(flow, self._units(name, todo, len(flow.partitions) - len(todo)))
+            self._count_scanned(flow, round_index, self._units(name, todo, len(flow.partitions) - len(todo)))
 
-    def _scan_units(self, flow: FlowPlan, round_index: int, before: str) -> Iterator[Unit | None]:
-        """One unit for every partition with something to scan, None for one without."""
-        starts = Evidence(self.store, flow, self.plan.limit).starts if before else np.zeros(len(flow.partitions) + 1, np.int64)
-        for ordinal in range(len(flow.partitions)):
+    def _evidence(self, flow: FlowPlan) -> Evidence:
+        return Evidence(self.store, flow, self.plan.limit, known=self._parts[flow.name])
+
+    def _scan_units(self, flow: FlowPlan, round_index: int) -> Iterator[Unit]:
+        """One unit for every partition with something to scan; bad records of what is scanned are counted."""
+        before = self._decided[flow.name][-1] if round_index else ""
+        evidence = self._evidence(flow)
+        starts = evidence.starts if before else np.zeros(len(flow.partitions) + 1, np.int64)
+        for ordinal, parts in enumerate(evidence.parts(round_index)):
+            for part in parts:
+                self._bad[flow.name].add(part.manifest["bad"])
             unit = {"kind": "scan", "flow": flow.name, "round": round_index, "partition": ordinal, "before": before}
             unit.update(start=int(starts[ordinal]), end=int(starts[ordinal + 1]))
-            yield None if is_committed(self.store, self.plan, unit) else unit
+            if not is_scanned(self.store, flow, unit, parts):
+                yield unit
 
     def _scan_first(self, flow: FlowPlan, name: str, todo: list[Unit]) -> None:
         """With --limit: scan partitions in order until they hold enough records, and leave the rest out of the plan."""
@@ -155,27 +161,30 @@ class Driver:
         while used < len(flow.partitions) and total < self.plan.limit:
             wave = flow.partitions[used : used + self.engine.workers]
             units = [waiting[used + k] for k in range(len(wave)) if used + k in waiting]
-            self._count_scanned(flow, self._units(name, units, len(wave) - len(units)))
-            for part in wave:
+            self._count_scanned(flow, 0, self._units(name, units, len(wave) - len(units)))
+            for parts in self._parts[flow.name][0][used : used + len(wave)]:
                 if total < self.plan.limit:
-                    total += int(parts_of(self.store, flow, 0, part)[0].manifest["records"])
+                    total += int(parts[0].manifest["records"])
                     used += 1
         self.plan = self.plan.with_partitions(flow.name, used)
+        del self._parts[flow.name][0][used:]
         self._stamp = save_plan(self.store, self.plan)
 
-    def _count_scanned(self, flow: FlowPlan, results: Iterable[dict[str, Any]]) -> None:
+    def _count_scanned(self, flow: FlowPlan, round_index: int, results: Iterable[dict[str, Any]]) -> None:
         """Records, not readings: of a partition, a later round scans some of those again that an earlier one scanned."""
         most = self._scanned[flow.name]
         for result in results:
-            most[result["partition"]] = max(most[result["partition"]], result["records"])
+            ordinal = result["partition"]
+            most[ordinal] = max(most[ordinal], result["records"])
             self._bad[flow.name].add(result["bad"])
+            self._parts[flow.name][round_index][ordinal] = parts_of(self.store, flow, round_index, flow.partitions[ordinal])
         self.outcomes[flow.name].scanned = most.total()
 
     def _decide(self, flow: FlowPlan, round_index: int) -> None:
         outcome = self.outcomes[flow.name]
         decided = self._decided[flow.name]
         before = decided[-1] if decided else ""
-        key = decide_key(Evidence(self.store, flow, self.plan.limit), round_index, before)
+        key = decide_key(self._evidence(flow), round_index, before)
         unit = {"kind": "decide", "flow": flow.name, "round": round_index, "key": key, "before": before}
         result = self._unit(decide_step(flow.name, round_index), unit)
         decided.append(key)
@@ -194,20 +203,19 @@ class Driver:
         crashed, passed = ([verdicts.code(word) for word in words] for words in (REASONS, flow.modality.irrelevant))
         unread = (verdicts.stage == verdicts.code("read")) & ~np.isin(verdicts.reason, passed)
         where = np.flatnonzero(~verdicts.kept & (unread | np.isin(verdicts.reason, crashed)))
-        return str(Evidence(self.store, flow, self.plan.limit).sources.take(pa.array(where[:1]))[0])
+        return str(self._evidence(flow).sources.take(pa.array(where[:1]))[0])
 
     def _timed(self, flow: FlowPlan, round_index: int, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Summary rows with the CPU seconds each stage took in the scan."""
         seconds: Counter[str] = Counter()
-        for part in flow.partitions:
-            for one in parts_of(self.store, flow, round_index, part):
-                seconds.update(one.manifest["seconds"])
+        for part in chain.from_iterable(self._evidence(flow).parts(round_index)):
+            seconds.update(part.manifest["seconds"])
         return [{**row, "seconds": seconds.get(row["label"], 0.0)} for row in stages]
 
     def _lay_out(self, flow: FlowPlan) -> None:
         flow = self.plan.flow(flow.name)
         decided = self._decided[flow.name]
-        key = layout_key(Evidence(self.store, flow, self.plan.limit), decided[-1], self.plan.recipe.output)
+        key = layout_key(self._evidence(flow), decided[-1], self.plan.recipe.output)
         result = self._unit(layout_step(flow.name), {"kind": "layout", "flow": flow.name, "key": key, "decided": decided})
         outcome = self.outcomes[flow.name]
         outcome.layout = key

@@ -295,7 +295,7 @@ def drive(root: Path, name: str, reporter: Reporter, ray_address: str | None = N
         plan = Plan.from_json((folder(store) / "plan.json").read_bytes())
         engine: Engine = SlurmEngine(lambda unit: unit["kind"] in ("decide", "layout"), memory_share())
         if ray_address is not None:
-            engine = ray_engine(store, plan, LocalEngine(os.cpu_count() or 1, memory_share(), after_death), ray_address)
+            engine = ray_engine(store, plan, LocalEngine(_cpus_here(), memory_share(), after_death), ray_address)
         outcome = None
         try:
             outcome = Driver(store, plan, engine, submission.run, reporter).run()
@@ -308,6 +308,11 @@ def drive(root: Path, name: str, reporter: Reporter, ray_address: str | None = N
             engine.close()
         submission.drove(store, step).touch()
     return outcome
+
+
+def _cpus_here() -> int:
+    """Of this task: the others of the node are other jobs'."""
+    return int(os.environ.get("SLURM_CPUS_PER_TASK") or os.cpu_count() or 1)
 
 
 def _lacking(store: Store, steps: list[Step], missing: dict[str, int]) -> D4AError:

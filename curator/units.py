@@ -20,7 +20,7 @@ from .evidence import Evidence
 from .layout import lay_out
 from .pack import pack_shard
 from .plan import FlowPlan, Plan, load_plan
-from .scan import missing_rows, parts_of, scan_partition
+from .scan import Part, missing_rows, parts_of, scan_partition
 from .stage import Ints
 from .store import Store, checked, committed, data_file
 
@@ -52,7 +52,11 @@ def is_committed(store: Store, plan: Plan, unit: Unit) -> bool:
     flow = plan.flow(unit["flow"])
     if unit["kind"] == "pack":
         return committed(store.unit("pack", flow.name, unit["shard"]["unit"])) is not None
-    parts = parts_of(store, flow, unit["round"], flow.partitions[unit["partition"]])
+    return is_scanned(store, flow, unit, parts_of(store, flow, unit["round"], flow.partitions[unit["partition"]]))
+
+
+def is_scanned(store: Store, flow: FlowPlan, unit: Unit, parts: list[Part]) -> bool:
+    """Whether parts hold all rows of a unit of a scan."""
     missing = missing_rows(parts, _entering(store, flow, unit) if unit["before"] else None)
     return missing is not None and not len(missing)
 
