@@ -60,7 +60,7 @@ class Caption(Filter):
     """Drop pairs by the length of their caption, and by how many others have the same one.
 
     Words are what stands between white space, as in DataComp and COYO; in scripts without spaces (Han, Kana, Thai, Lao, Khmer,
-    Myanmar) each character is one.
+    Myanmar) each character is one. Pairs of a caption that more than `max_repeats` have go as `repeated_caption`, after the rules below.
     """
 
     name: ClassVar[str] = "pair.caption"

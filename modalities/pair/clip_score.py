@@ -60,7 +60,8 @@ class ClipScoreOptions(Options):
 class ClipScore(Filter):
     """Drop pairs whose caption does not fit the picture (Hessel et al. 2021, without its factor 2.5).
 
-    The picture is cut to a centred square as for image.dedup.semantic. Of a caption the model reads the first tokens only, 75 by most.
+    The picture is cut to a centred square as for image.dedup.semantic. Of a caption the model reads the first tokens only, 75 by most. What
+    is left out by `top_fraction` goes as `not_in_top_fraction`, after the rule below; its threshold is the least score within.
     """
 
     name: ClassVar[str] = "pair.clip_score"
