@@ -25,6 +25,7 @@ from ..text.tokens import tokens_of
 CLIP_SCORE = "pair.clip_score.score"
 _FLAT = 3.0  # contrast under which a thumbnail has no structure, as in image.dedup.perceptual [grey levels]
 _AT_A_TIME = 1 << 20  # pairs of captions
+_MOST = 1000  # captions of one picture that others are compared with: a logo may have a million
 
 
 class PairDedupOptions(DedupOptions):
@@ -65,7 +66,8 @@ class PairDedup(Dedup):
     """Drop a pair whose picture and caption are those of a kept one.
 
     Without `keep` the best caption is kept: by `pair.clip_score` where a stage of this name ran before, then the one of more words, then
-    the larger picture. The similarity in the ledger is that of the captions.
+    the larger picture. The similarity in the ledger is that of the captions. Of a picture with more than 1,000 captions the 1,000 that are
+    preferred are those that others are compared with; such pictures are counted.
     """
 
     name: ClassVar[str] = "pair.dedup"
@@ -138,7 +140,7 @@ class PairDedup(Dedup):
             near = similarity >= self._floor
             found += _all_members(kinds, a[near], b[near], similarity[near])
         one, other, similarity = (np.concatenate(each) for each in zip(*found, strict=True))
-        return Pairs(order[one], order[other], similarity)
+        return Pairs(order[one], order[other], similarity, {"capped_pictures": int((np.bincount(picture[kinds.first]) > _MOST).sum())})
 
     def _pictures(self, entered: Entered, order: Ints) -> tuple[Ints, Ints]:
         """(n,) the number of each record's picture, records in order; (p, 2) numbers of pictures that look the same."""
@@ -173,12 +175,16 @@ class _Kinds(NamedTuple):
 
 
 def _kinds(picture: Ints, caption: Any) -> _Kinds:
-    """Kinds in order of the number of their picture."""
+    """Kinds in order of the number of their picture, those of one picture by preference."""
     by = np.lexsort((caption, picture))  # stable, so that places ascend in a kind
     opens = np.ones(len(by), np.bool_)
     opens[1:] = (np.diff(picture[by]) != 0) | (caption[by][1:] != caption[by][:-1])
-    starts = np.append(np.flatnonzero(opens), len(by)).astype(np.int64)
-    return _Kinds(by[starts[:-1]].astype(np.int64), by.astype(np.int64), starts)
+    begin = np.flatnonzero(opens)
+    sizes = np.diff(np.append(begin, len(by)))
+    sort = np.lexsort((by[begin], picture[by[begin]]))
+    members = by[_ranges(begin[sort], sizes[sort])].astype(np.int64)
+    starts = np.append(0, np.cumsum(sizes[sort])).astype(np.int64)
+    return _Kinds(members[starts[:-1]], members, starts)
 
 
 _Found = tuple[Ints, Ints, Floats]
@@ -192,19 +198,25 @@ def _copies(kinds: _Kinds) -> _Found:
 
 
 def _candidates(picture: Ints, alike: Ints) -> Iterator[tuple[Ints, Ints]]:
-    """Pairs of kinds of one picture, or of two that look alike, some at a time. `picture` ascends."""
+    """Pairs of kinds of one picture, or of two that look alike, some at a time; the second is among the first _MOST of its picture.
+
+    picture  (k,) int64     of each kind, ascending
+    alike    (p, 2) int64   pictures
+    """
     if not len(picture):
         return
     starts = np.searchsorted(picture, np.arange(picture[-1] + 2)).astype(np.int64)
+    first, sizes = starts[:-1], np.diff(starts)
+    listed = np.minimum(sizes, _MOST)
     own = np.arange(len(picture), dtype=np.int64)
-    sizes = np.diff(starts)[alike[:, 0]]
-    head = np.concatenate([own, _ranges(starts[alike[:, 0]], sizes)])
-    begin = np.concatenate([own + 1, np.repeat(starts[alike[:, 1]], sizes)])
-    end = np.concatenate([starts[picture + 1], np.repeat(starts[alike[:, 1] + 1], sizes)])
-    portion = np.cumsum(end - begin) // _AT_A_TIME
-    for rows in np.split(np.arange(len(head)), np.flatnonzero(np.diff(portion)) + 1):
-        counts = end[rows] - begin[rows]
-        yield np.repeat(head[rows], counts), _ranges(begin[rows], counts)
+    rows = [(own, first[picture], np.minimum(own - first[picture], _MOST))]  # a kind, and the run that it is compared with
+    for one, other, skip in ((*alike.T, 0), (*alike.T[::-1], _MOST)):  # two that are listed meet once
+        count = np.maximum(sizes[one] - skip, 0)
+        rows.append((_ranges(first[one] + skip, count), np.repeat(first[other], count), np.repeat(listed[other], count)))
+    head, begin, size = (np.concatenate(each) for each in zip(*rows, strict=True))
+    portion = np.cumsum(size) // _AT_A_TIME
+    for some in np.split(np.arange(len(head)), np.flatnonzero(np.diff(portion)) + 1):
+        yield np.repeat(head[some], size[some]), _ranges(begin[some], size[some])
 
 
 def _all_members(kinds: _Kinds, a: Ints, b: Ints, similarity: Floats) -> list[_Found]:

@@ -10,6 +10,7 @@ import pytest
 from d4a.curator.columns import fixed_column
 from d4a.curator.dedup.keepers import choose_keepers
 from d4a.curator.stage import Workspace
+from d4a.modalities.pair import dedup
 from d4a.modalities.pair.dedup import PairDedup, PairDedupOptions
 from image_makers import encode, scene
 from PIL import Image
@@ -123,3 +124,13 @@ def test_a_threshold_moves_above_pairs_from_without_a_new_search():
 
     assert key(threshold=0.7) == key(threshold=0.9) != key(threshold=0.4)
     assert key(keep="first") != key() != key(image_threshold=0.95)
+
+
+def test_a_picture_of_many_captions_is_compared_with_those_that_are_preferred(monkeypatch):
+    """With three of them: a fourth is still dropped for one of these, and pictures alike are compared both ways."""
+    monkeypatch.setattr(dedup, "_MOST", 3)
+    one, small = scene(1), scene(1).resize((160, 120))
+    longest = ["a b c d e f g h", "i j k l m n o", "q r s t u v"]
+    many = [(one, caption, 90) for caption in [*longest, "w x y z", "q r s t u"]]
+    assert twins(many) == {4: (2, 0.8333)}
+    assert twins([*many, (small, "w x y z", 90), (small, "i j k l m n", 90)]) == {4: (2, 0.8333), 5: (3, 1.0), 6: (1, 0.8571)}
