@@ -5,15 +5,19 @@
 #   cluster.sh start        NODES=3 CPUS=2 GPUS=2 MAXARRAY=4 in DIR; prints nothing, ends when all nodes are idle
 #   cluster.sh crash NODE   every process of the node is killed, and the controller is told, as a power monitor would
 #   cluster.sh boot NODE    the node is back
+#   cluster.sh as USER COMMAND …   as somebody who is known on this cluster only, and is nobody in particular
 #   cluster.sh stop
 set -euo pipefail
 DIR=${DIR:?a folder} NODES=${NODES:-3} CPUS=${CPUS:-2} GPUS=${GPUS:-2} MAXARRAY=${MAXARRAY:-4}
 NET=${NET:-10.232.7} BR=${BR:-d4atest} PORT=${PORT:-6817}
+ANYBODY=${ANYBODY:-somebody} CLOSED=${CLOSED:-}  # a user's name; folders, root's alone, of which everybody may read what lies in them
 export SLURM_CONF=$DIR/etc/slurm.conf
 
 configure() {
   mkdir -p "$DIR"/{etc,run,log,state,dev,spool}
   chmod 755 "$DIR" "$DIR"/{etc,run,log}
+  { cat /etc/passwd; echo "$ANYBODY:x:61234:61234::$DIR/home:/bin/bash"; } >"$DIR/etc/passwd"
+  install -d -o 61234 -g 61234 "$DIR/home"
   head -c 1024 /dev/urandom >"$DIR/etc/munge.key"; chmod 400 "$DIR/etc/munge.key"
   # fake cards: character devices of the name that Slurm expects, so that it counts them and sets CUDA_VISIBLE_DEVICES
   for ((g = 0; g < GPUS; g++)); do [[ -e $DIR/dev/nvidia$g ]] || mknod "$DIR/dev/nvidia$g" c 1 3; done
@@ -78,11 +82,28 @@ connect() {
   done
 }
 
+# in a mount namespace: hosts and users of the cluster, and a closed folder is open, for a checkout or a Python may lie in root's home
+mounts() {
+  mount --bind "$DIR/etc/hosts" /etc/hosts; mount --bind "$DIR/etc/passwd" /etc/passwd
+  for closed in $CLOSED; do
+    mkdir -p "$DIR/behind$closed"; mount --bind "$closed" "$DIR/behind$closed"; mount -t tmpfs -o mode=755 none "$closed"
+    for path in "$DIR/behind$closed"/{*,.[!.]*}; do
+      [[ ! -d $path ]] || { mkdir "$closed/${path##*/}"; mount --bind "$path" "$closed/${path##*/}"; }
+    done
+  done
+}
+export -f mounts; export DIR CLOSED
+
+as() {
+  local user=$1; shift
+  HOME=$DIR/home exec unshare --mount bash -c 'mounts; cd ~; exec setpriv --reuid '"$user"' --regid 61234 --clear-groups "$@"' - "$@"
+}
+
 # nsenter, not `ip netns exec`, which mounts a /sys that slurmd does not start with
 boot() {
   mkdir -p "$DIR/spool/$1"
   nsenter --net="/run/netns/$BR-$1" setsid unshare --uts --ipc --mount --pid --fork --mount-proc bash -c "
-    hostname $1; mount --bind '$DIR/etc/hosts' /etc/hosts
+    hostname $1; mounts
     exec env -u SLURM_CONF slurmd -D -f '$SLURM_CONF' -N $1" </dev/null >/dev/null 2>&1 &
 }
 
@@ -121,11 +142,12 @@ case ${1:-} in
     munged --force --key-file="$DIR/etc/munge.key" --socket="$DIR/run/munge.sock" --pid-file="$DIR/run/munged.pid" \
       --log-file="$DIR/log/munged.log" --seed-file="$DIR/run/munged.seed"
     # slurmctld looks its own name up: it gets a name and a hosts file of its own
-    unshare --uts --mount bash -c "hostname ctl; mount --bind '$DIR/etc/hosts' /etc/hosts; exec slurmctld -f '$SLURM_CONF' -c"
+    unshare --uts --mount bash -c "hostname ctl; mounts; exec slurmctld -f '$SLURM_CONF' -c"
     for ((i = 1; i <= NODES; i++)); do boot "n$i"; done
     wait_idle ;;
   boot) boot "$2" ;;
   crash) crash "$2"; down "$2" ;;
+  as) shift; as "$@" ;;
   stop) stop ;;
-  *) sed -n '5,8s/^# *//p' "$0" >&2; exit 2 ;;
+  *) sed -n '5,9s/^# *//p' "$0" >&2; exit 2 ;;
 esac

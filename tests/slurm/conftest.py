@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from deadly_stages import install
 from small_corpus import published, write_text_inputs
 from warm_command import Warm
 
@@ -95,6 +97,12 @@ def missing() -> str:
     return f"no namespaces here: {tried.stderr.strip()}" if tried.returncode else ""
 
 
+def closed(*paths: Path) -> list[str]:
+    """Folders above these, which not everybody may enter."""
+    above = {parent for path in paths for parent in path.resolve().parents}
+    return sorted(str(folder) for folder in above if folder.exists() and not folder.stat().st_mode & 0o001)
+
+
 @dataclass(frozen=True)
 class Scans:
     """What the stages of one test tell: a file with a line for each scan that was begun."""
@@ -123,6 +131,7 @@ class Cluster:
 
     environment: dict[str, str]
     templates: Path
+    home: Path  # of somebody
     warm: Warm
     hurried: dict[str, float] = field(default_factory=dict)  # requeued job -> when it may be hurried again
 
@@ -139,6 +148,10 @@ class Cluster:
         assert done.returncode == code, f"exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
         return done
+
+    def somebody(self, *words: object) -> str:
+        """What a command says to a user who is nobody in particular."""
+        return self.call(SCRIPT, "as", "somebody", *words).stdout
 
     def submit(self, recipe: Path, out: Path, templates: Path | None = None, nodes: int = 2, **more: str) -> None:
         """Submit with the templates of the tests, and for nodes with cards."""
@@ -208,16 +221,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         "CPUS": "8",
         "MAXARRAY": "2",
         "SLURM_CONF": str(folder / "etc/slurm.conf"),
+        "CLOSED": " ".join(closed(Path(sys.prefix), Path(sys.base_prefix), Path(__file__), *map(Path, filter(None, sys.path)))),
         "COLUMNS": "160",
     }
-    stages = tmp_path_factory.mktemp("stages")
+    stages = folder / "stages"
+    environment |= install(stages)
     (stages / "noted_stages-1.0.dist-info").mkdir()
     (stages / "noted_stages.py").write_text(STAGES)
     (stages / "noted_stages-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: noted-stages\nVersion: 1.0\n")
     (stages / "noted_stages-1.0.dist-info/entry_points.txt").write_text(ENTRY_POINTS)
-    environment["PYTHONPATH"] = os.pathsep.join([str(stages), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-    templates = tmp_path_factory.mktemp("site") / "templates"
-    running = Cluster(environment, templates, Warm(tmp_path_factory.mktemp("warm"), **environment))
+    templates = folder / "templates"
+    running = Cluster(environment, templates, folder / "home", Warm(tmp_path_factory.mktemp("warm"), **environment))
     running.d4a("slurm", "templates", templates)
     for path in templates.glob("*.sbatch"):
         text = re.sub(r"--time=\S+", "--time=10", path.read_text()).replace("cpus-per-task=8", "cpus-per-task=2")

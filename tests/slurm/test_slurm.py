@@ -12,8 +12,11 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.dataset as ds
+from deadly_stages import write
 from small_corpus import published, write_text_inputs
 
+D4A = (sys.executable, "-m", "d4a.curator")  # from nothing
 ELEMENT = 2  # units that an element of the tests has in hand: --cpus-per-task
 
 
@@ -64,6 +67,8 @@ def test_a_failed_element_leaves_nothing_pending_and_resume_does_what_is_missing
     assert row["failed"] and row["left"] and row["done"] and "changed since the sources were listed" in Path(row["logs"][0]).read_text()
     assert not (out / "dataset.json").exists()
     assert "stopped: nothing is queued" in cluster.d4a("slurm", "status", out).stdout
+    lacking = cluster.d4a("slurm", "drive", out, "driver 1", code=1).stderr  # should its job begin all the same
+    assert f"{row['left']} units of scan text are not done" in lacking and "d4a slurm resume" in lacking
     os.utime(victim, ns=(before.st_atime_ns, before.st_mtime_ns))
     told.hold(told.count)
     cluster.d4a("slurm", "resume", out, SCANS=str(told.path))
@@ -147,7 +152,7 @@ def processes(out: Path, word: str) -> list[int]:
 
 def test_begun_here_gone_on_there_and_finished_here(cluster, calm, told, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "d4a.curator", "curate", calm.recipe, "--out", out, "--workers", "1", "--device", "cpu"]
+    command = [*D4A, "curate", calm.recipe, "--out", out, "--workers", "1", "--device", "cpu"]
     told.hold(behind=1)
     environment = {**cluster.environment, "SCANS": str(told.path)}
     with subprocess.Popen([*map(str, command)], env=environment, stderr=subprocess.DEVNULL) as here:
@@ -163,6 +168,36 @@ def test_begun_here_gone_on_there_and_finished_here(cluster, calm, told, tmp_pat
     cluster.d4a("curate", calm.recipe, "--out", out, "--device", "cpu", SCANS=str(told.path))
     assert_same(out, calm)
     assert told.count <= calm.units + 1 + 2 * ELEMENT
+
+
+def test_records_that_kill_the_workers_of_elements(cluster, tmp_path: Path) -> None:
+    out, here = tmp_path / "out", tmp_path / "here"
+    recipe = write(tmp_path, {"0.17": "kill SIGSEGV", "0.2048": "raise", "1.2499": "kill SIGKILL"})
+    cluster.call(*D4A, "slurm", "submit", recipe, "--out", out, "--nodes", 2, "--templates", cluster.templates)
+    cluster.call(*D4A, "curate", recipe, "--out", here)
+    cluster.until(cluster.drained)
+    assert published(out) == published(here), logs(out, "*")[-3000:]
+    ledger = ds.dataset(sorted((out / "ledger").glob("*.parquet"))).to_table().to_pylist()
+    assert [row["key"] for row in ledger if row["reason"] == "crashed"] == ["0.17", "0.2048", "1.2499"]
+
+
+def test_a_user_who_is_nobody_in_particular(cluster, tmp_path: Path) -> None:
+    """The other tests are root's. The recipe is one that compiles little: this user has no kernels yet."""
+    out, recipe = cluster.home / "out", cluster.home / "r.yaml"
+    write_text_inputs(cluster.home / "in", files=2)
+    flow = f"text: {{sources: [{{path: {cluster.home / 'in'}}}], partition_bytes: 24000, stages: [{{use: text.dedup.exact}}]}}"
+    recipe.write_text(f"name: x\n{flow}\noutput: {{path: {out}}}\n")
+    cluster.nodes("drain")
+    cluster.somebody(*D4A, "slurm", "submit", recipe, "--nodes", 2, "--templates", cluster.templates)
+    cluster.somebody("scancel", "--user=somebody")
+    assert "stopped: nothing is queued" in cluster.somebody(*D4A, "slurm", "status", out)
+    cluster.nodes("resume")
+    cluster.somebody(*D4A, "slurm", "resume", out)
+    cluster.until(cluster.drained)
+    assert "finished" in cluster.somebody(*D4A, "slurm", "status", out), logs(out, "*")[-3000:]
+    assert {path.stat().st_uid for path in out.rglob("*")} == {cluster.home.stat().st_uid} != {0}
+    cluster.d4a("curate", recipe, "--out", tmp_path / "out")
+    assert published(out) == published(tmp_path / "out")
 
 
 def test_where_squeue_is_not(cluster, calm, tmp_path: Path) -> None:
