@@ -1,7 +1,8 @@
 """image.quality: blurred, dark, overexposed and empty pictures, by integer statistics of one grey view.
 
-The view has 256 x 256 pixels: measured on planted blur, 64 see a blur of 0.5 % of the long side hardly better than chance (AUC 0.72,
-256: 0.97) and cost 0.2 ms less to decode; 512 are dearer and see less, because grain counts as edges. A learned score (aesthetics,
+The view has 256 x 256 pixels. Measured on 100 photographs and a blur of 1 % of the long side: at thresholds that drop no sharp one,
+64 see 22 of the blurred, 128 see 76, 256 see 86, and 512, where grain counts as edges, 56. 64 would save 0.2 to 0.7 ms of decoding.
+A learned score (aesthetics,
 CLIP-IQA) would know more, and would need a model.
 """
 

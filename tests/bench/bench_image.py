@@ -24,6 +24,7 @@ from d4a.modalities.image.decode import Decode, DecodeOptions
 from d4a.modalities.image.modality import Image as ImageModality
 from d4a.modalities.image.perceptual import Perceptual, PerceptualOptions
 from d4a.modalities.image.picture import RefusedError, quiet, read_picture
+from d4a.modalities.image.quality import Quality, QualityOptions
 from PIL import Image
 
 BATCH = 32
@@ -82,6 +83,11 @@ def hashed(batches: list[pa.RecordBatch]) -> np.ndarray:
     return thumbs
 
 
+def measured(batches: list[pa.RecordBatch]) -> list[dict[str, pa.Array]]:
+    """image.quality."""
+    return [Quality(QualityOptions()).measure(batch) for batch in batches]
+
+
 def best(work: Callable[[], object]) -> float:
     """Least CPU seconds of three runs."""
     seconds = []
@@ -101,11 +107,14 @@ def main() -> None:
     thumbs = hashed(decoded(files, frozenset({"gray64"})))  # compiles the kernels
     sizes = [len(data) for data in files]
     print(f"{len(files)} images, {sum(sizes) / len(sizes) / 1000:.0f} kB each")
+    measured(decoded(files[:1], frozenset({"gray256"})))
     floor = best(lambda: plain(files)) / len(files)
     steps: dict[str, Callable[[], object]] = {
         "plain Pillow decode to RGB": lambda: plain(files),
         "decode + gray64 + hashes": lambda: hashed(decoded(files, frozenset({"gray64"}))),
         "decode + gray64": lambda: decoded(files, frozenset({"gray64"})),
+        "decode + gray256 + quality": lambda: measured(decoded(files, frozenset({"gray256"}))),
+        "decode + gray64 + gray256": lambda: decoded(files, frozenset({"gray64", "gray256"})),
         "decode + rgb224": lambda: decoded(files, frozenset({"rgb224"})),
         "decode + letterbox640": lambda: decoded(files, frozenset({"letterbox640"})),
         "decode + gray64 + rgb224": lambda: decoded(files, frozenset({"gray64", "rgb224"})),
