@@ -40,7 +40,7 @@ def read_tar(entry: Entry, source: Source) -> Iterator[Record]:
             yield from _Reading(Tar(Packed(stream)), source, 0, None, "").records()
         return
     known = _borders(path, entry.size, entry.mtime_ns)
-    border = _walk(path, entry, known)
+    border = first_border(path, entry, known)
     if border is not None:
         with open(path, "rb", buffering=_BUFFER_BYTES) as file:
             reading = _Reading(Tar(Plain(file, border[0]), border[0], entry.size), source, entry.start, entry.end, border[1])
@@ -55,7 +55,7 @@ def _borders(path: str, size: int, mtime_ns: int) -> list[_Border]:
     return [(0, "")]
 
 
-def _walk(path: str, entry: Entry, known: list[_Border]) -> _Border | None:
+def first_border(path: str, entry: Entry, known: list[_Border]) -> _Border | None:
     """The first border in the range; None where the tar ends, or cannot be read on, before it."""
     at, key = known[bisect_right(known, (entry.start, "\U0010ffff")) - 1]
     if at >= entry.start:
