@@ -67,7 +67,7 @@ def _laid_out(store: Store, evidence: Evidence, keys: list[str], output: Output,
     *before, last = [_decided(store, flow, key) for key in keys]
     verdicts = Verdicts(checked(last["verdicts"]))
     clusters = [one for decided in (*before, last) for one in _clusters(evidence, decided)]
-    order = Order(flow.name, output, int(np.count_nonzero(verdicts.kept)))
+    order = Order(flow.name, output, int(np.count_nonzero(verdicts.kept)), flow.modality.one_split)
     rows = _PackRows(evidence, order, [one for one in clusters if one.tagged])
     # a round was entered by what the round before kept
     entered = [np.ones(evidence.size, bool), *(read_kept(checked(decided["verdicts"])) for decided in before)]

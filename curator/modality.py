@@ -51,6 +51,7 @@ class Modality(ABC):
     irrelevant   reasons of sound records that hold nothing of this kind (a crawled image, a 404): `max_bad_fraction` does not count them
     batch_rows   records that stages see at once, at most: few where views are large (images)
     batch_bytes  their bytes, about: what fits a cache is faster, what is large costs fewer calls
+    one_split    records of the same payload proper are drawn into one split: an image with several captions
     """
 
     name: ClassVar[str]
@@ -61,6 +62,7 @@ class Modality(ABC):
     irrelevant: ClassVar[frozenset[str]] = frozenset()
     batch_rows: ClassVar[int] = 2048
     batch_bytes: ClassVar[int] = 32 << 20
+    one_split: ClassVar[bool] = False
 
     def check(self, source: Source) -> None:
         """Plan time, on the driver: whether what the source asks for is installed. Raises MachineError naming what is missing."""

@@ -28,8 +28,9 @@ class Order:
     paths   split and path of every shard
     """
 
-    def __init__(self, flow: str, output: Output, records: int) -> None:
-        self._flow, self._output = flow, output
+    def __init__(self, flow: str, output: Output, records: int, by_content: bool = False) -> None:
+        """`by_content`: records that hold the same are drawn into one split, whatever their keys."""
+        self._flow, self._output, self._by_content = flow, output, by_content
         self._names = [*sorted(output.split), "train"]
         self._split = np.empty(records, np.min_scalar_type(len(self._names)))
         self._bytes = np.empty(records, np.int64)
@@ -49,15 +50,16 @@ class Order:
         here = slice(self._added, self._added + len(words))
         shares = np.cumsum([self._output.split[name] for name in self._names[:-1]])
         if len(shares):
-            self._split[here] = np.searchsorted(shares, keyed_hashes("split", self._output.seed, words) / 2.0**64, side="right")
+            drawn = keyed_hashes("split", self._output.seed, digests if self._by_content else words)
+            self._split[here] = np.searchsorted(shares, drawn / 2.0**64, side="right")
         else:
             self._split[here] = 0
         if self._output.order == "shuffle":
             self._draw[here] = keyed_hashes("order", self._output.seed, digests, words)
         self._bytes[here] = sample_bytes(sizes)
         prefix = f"{self._flow}\0".encode()
-        drawn = [hashlib.blake2b(prefix + word, digest_size=_SAMPLE_KEY_BYTES).digest() for word in words]
-        self._sample_keys[here] = np.frombuffer(b"".join(drawn), np.uint8).reshape(-1, _SAMPLE_KEY_BYTES)
+        short = [hashlib.blake2b(prefix + word, digest_size=_SAMPLE_KEY_BYTES).digest() for word in words]
+        self._sample_keys[here] = np.frombuffer(b"".join(short), np.uint8).reshape(-1, _SAMPLE_KEY_BYTES)
         self._added += len(words)
         return hexadecimal(self._sample_keys[here])
 

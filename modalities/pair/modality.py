@@ -28,6 +28,7 @@ class Pair(Image):
 
     name: ClassVar[str] = "pair"
     columns: ClassVar[pa.Schema] = PAIR_COLUMNS
+    one_split: ClassVar[bool] = True
 
     @property
     def shown(self) -> tuple[str, ...]:

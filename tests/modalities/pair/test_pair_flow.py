@@ -85,14 +85,18 @@ def curated(folder, source, warm, stages=STAGES):
     assert done.returncode == 0, done.stderr
     out = folder / f"out-{source}"
     ledger = {Path(row["key"]).stem: row for row in pq.read_table(out / "ledger").to_pylist()}
+    by_key = {Path(json.loads(sample["json"])["key"]).stem: sample for sample in read_samples(out).values()}
+    return SimpleNamespace(folder=folder, out=out, ledger=ledger, samples=by_key)
+
+
+def read_samples(out, split="*"):
     samples = {}
-    for path in sorted(out.glob("pair/*/*.tar")):
+    for path in sorted(out.glob(f"pair/{split}/*.tar")):
         with tarfile.open(path) as tar:
             for member in tar:
                 name, _, suffix = member.name.partition(".")
                 samples.setdefault(name, {})[suffix] = tar.extractfile(member).read()
-    by_key = {Path(json.loads(sample["json"])["key"]).stem: sample for sample in samples.values()}
-    return SimpleNamespace(folder=folder, out=out, ledger=ledger, samples=by_key, told=done.stdout)
+    return samples
 
 
 def check(made):
@@ -143,6 +147,22 @@ def test_webdataset_and_the_pipeline_of_open_clip_read_it(made):
     steps += [wds.rename(image="jpg;png;jpeg;webp", text="txt"), wds.to_tuple("image", "text")]
     read = {text: image.size for image, text in wds.DataPipeline(*steps)}
     assert read == {sample["txt"].decode(): (320, 240) for sample in made.samples.values()}
+
+
+def test_captions_of_one_image_lie_in_one_split(tmp_path, d4a):
+    """Six images with five captions each: a model that is tested on one of these has not seen the image."""
+    images = [{"id": k, "file_name": f"{k}.jpg"} for k in range(6)]
+    captions = [{"id": 10 * k + j, "image_id": k, "caption": f"Caption {j} of picture {k}"} for k in range(6) for j in range(5)]
+    (tmp_path / "coco").mkdir()
+    (tmp_path / "coco" / "captions.json").write_text(json.dumps({"images": images, "annotations": captions}))
+    for k in range(6):
+        (tmp_path / "coco" / f"{k}.jpg").write_bytes(encode(scene(k, (64, 48))))
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("name: x\npair:\n  sources: [{path: coco/captions.json}]\noutput: {path: out, split: {val: 0.5}}\n")
+    d4a("curate", recipe)
+    found = {split: read_samples(tmp_path / "out", split).values() for split in ("train", "val")}
+    images = {split: {sample["jpg"] for sample in samples} for split, samples in found.items()}
+    assert sum(map(len, found.values())) == 30 and sum(map(len, images.values())) == 6 and all(images.values())
 
 
 def test_a_text_stage_that_needs_what_captions_lack_is_refused_before_anything_is_read(tmp_path, d4a):
