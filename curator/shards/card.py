@@ -213,8 +213,9 @@ def _limits(dataset: Dataset) -> Iterator[str]:
     if repeated:
         yield f"No stage of {', '.join(repeated)} removed duplicates."
     if len({shard.split for shard in dataset.shards}) > 1:
-        together = " Captions of one image file lie in one." if "pair" in used else ""
-        yield f"Splits are drawn record by record after deduplication: records less alike than its thresholds may lie in two splits.{together}"
+        yield "Splits are drawn record by record after deduplication: records less alike than its thresholds may lie in two splits."
+        if "pair" in used:
+            yield "All captions of one image file lie in one split; another file of the same picture may lie in the other."
     if dataset.numeric:
         yield "Values of neural stages repeat within one numeric class (weights, precision, device kind): `numeric` in `dataset.json`."
     if any("jpg" in suffixes for suffixes in dataset.members.values()):
