@@ -1,7 +1,7 @@
 """`--set ADDRESS=VALUE`: changes to the tree of a recipe, before it is checked.
 
 An address is a path (`output.shard_bytes`, `text.stages.1.min_score`, counted from 0) or a stage's label and an option
-(`text.language.min_score`); every message about a value names it by such an address. The value is YAML.
+(`text.language.min_score`; `pair.text.language.min_score` where two flows have it); every message about a value names it by such an address. The value is YAML.
 """
 
 from __future__ import annotations
@@ -70,16 +70,17 @@ def _steps(root: Node, address: str, name: str, text: str) -> list[_Step]:
 
 
 def _labelled(root: Node, address: str, steps: list[_Step]) -> list[_Step]:
-    """The steps to the stage whose label begins the address (the longest such label), and on to its option."""
-    stages = [(label_of(stage), flow, index) for flow in FLOWS for index, stage in _stages(root, flow) if label_of(stage)]
+    """The steps to the stage whose label, with or without its flow, begins the address (the longest such), and on to its option."""
+    labels = [(label_of(stage), flow, index) for flow in FLOWS for index, stage in _stages(root, flow) if label_of(stage)]
+    stages = [*labels, *((f"{flow}.{label}", flow, index) for label, flow, index in labels)]
     length = max((len(label) for label, _, _ in stages if f"{address}.".startswith(f"{label}.")), default=0)
     found = [(flow, index) for label, flow, index in stages if label == address[:length]] if length else []
     if not found:
         raise RefusedError(
-            steps[0].spot.problem(f"`{address}` is no setting of this recipe", _meant(address, [label for label, _, _ in stages]))
+            steps[0].spot.problem(f"`{address}` is no setting of this recipe", _meant(address, [label for label, _, _ in labels]))
         )
     if len(found) > 1:
-        paths = " or ".join(f"`{flow}.stages.{index}{address[length:]}`" for flow, index in found)
+        paths = " or ".join(f"`{flow}.{address}`" for flow, _ in found)
         raise RefusedError(steps[0].spot.problem(f"{len(found)} stages are called `{address[:length]}`", f"write {paths}"))
     rest = steps[address[:length].count(".") + 1 :]
     if not rest:

@@ -150,6 +150,8 @@ def test_options_that_do_not_agree_are_shown_where_the_last_one_was_set() -> Non
                                ^""")
 
 
-def test_a_label_in_two_places_must_be_addressed_by_path() -> None:
+def test_a_label_in_two_places_must_be_addressed_with_its_flow() -> None:
     twice = GOOD.replace("output:", "image:\n  sources: [{path: p}]\n  stages: [{use: image.acme.faces, as: text.acme.list}]\noutput:")
-    assert "write `text.stages.1.file` or `image.stages.0.file`" in said(twice, "text.acme.list.file=x")
+    assert "write `text.text.acme.list.file` or `image.text.acme.list.file`" in said(twice, "text.acme.list.file=x")
+    recipe = load(write(twice), ["image.text.acme.list.mode=annotate"])
+    assert recipe.image and recipe.image.stages[0].mode == "annotate"
