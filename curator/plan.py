@@ -95,8 +95,7 @@ class Round:
     @property
     def pass_rows(self) -> int:
         """Records of the largest forward pass of its models; 1 where there is none."""
-        models = (stage for stage in (planned.make() for planned in self.all) if stage.cost == "model")
-        return max([getattr(stage.options, "batch_size", 1) for stage in models], default=1)
+        return max([planned.make().pass_rows for planned in self.all], default=1)
 
     @property
     def cuts(self) -> bool:

@@ -32,7 +32,8 @@ from .store import UNIT_MANIFEST, Folder, Store, checked, committed, damaged, da
 
 SPANS = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64())]))
 Rests = dict[int, tuple[int, str, str]]  # see Poison.rests
-_PASS_BYTES = 1 << 27  # of a batch at most that is filled up to whole forward passes, about: three of them are in hand at once
+_FEW_ROWS = 16  # before a model, of a batch at least: fewer cost more in calls
+_PASS_BYTES = 1 << 28  # and its bytes at most, about: three batches are in hand at once
 _PIECE_BYTES = 1 << 17  # it stays in the processor's cache
 
 
@@ -146,23 +147,24 @@ def _batches(store: Store, flow: FlowPlan, round_index: int, ordinal: int, rows:
     """Batches of the records that enter, `row` and `entry` columns in front; in later rounds only `rows`.
 
     Readers give a batch a file at least: small ones are put together, so that neither kernels nor models run on single records.
-    One that is half as large as they may be goes on as it is, because to put it together means to copy it; before a model it is filled up
-    to whole forward passes, which are padded otherwise, unless their records are huge.
+    One that is half as large as they may be goes on as it is, because to put it together means to copy it. Before a model a batch is one
+    forward pass, which would be padded otherwise, unless its records are huge; so the model begins soon, too.
     """
     part, modality, whole = flow.partitions[ordinal], flow.modality, flow.rounds[round_index].pass_rows
     found = read_partition(flow, part, rests) if rows is None else _stored_batches(store, flow, round_index, ordinal, rows)
-    most = -(-modality.batch_rows // whole) * whole
+    most, size_limit = modality.batch_rows, modality.batch_bytes // 2
+    if whole > 1:
+        most, size_limit = -(-_FEW_ROWS // whole) * whole, _PASS_BYTES
     waiting: list[pa.RecordBatch] = []
     count = size = 0
     for batch in found:
         start = 0
         while start < batch.num_rows:
-            piece = batch.slice(start, most - count if whole == 1 else whole - count % whole)
+            piece = batch.slice(start, most - count)
             start += piece.num_rows
             waiting.append(piece)
             count, size = count + piece.num_rows, size + piece.get_total_buffer_size() // max(1, batch.num_rows // piece.num_rows)
-            enough = size >= modality.batch_bytes // 2 and (count % whole == 0 or size >= _PASS_BYTES)
-            if count >= most or enough:
+            if count >= most or size >= size_limit:
                 yield _joined(waiting)
                 waiting, count, size = [], 0, 0
     if waiting:

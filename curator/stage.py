@@ -173,6 +173,11 @@ class Stage(ABC):
         """Batch columns that `measure`, `change` or `sketch` reads."""
         return ()
 
+    @property
+    def pass_rows(self) -> int:
+        """Records of a forward pass of a model, its option `batch_size`: batches are made of as many; 1: any number is as good."""
+        return int(getattr(self.options, "batch_size", 1)) if self.cost == "model" else 1
+
     def prepare(self, machine: Machine) -> Facts:
         """Plan time, on the driver: find weights and data files. Raises MachineError naming what is missing."""
         return Facts()

@@ -64,6 +64,11 @@ class SemanticText(EmbeddingDedup):
         """Of the model."""
         return embed_text.shape(self.options.model).width
 
+    @property
+    def pass_rows(self) -> int:
+        """Any number: passes are of texts of one length, and the more there are to choose from, the fuller they are."""
+        return 1
+
     def prepare(self, machine: Machine) -> Facts:
         """Find the model's folder. Raises MachineError without one, UsageError where it reads fewer tokens than are asked for."""
         found = embed_text.find(self.options.model)
