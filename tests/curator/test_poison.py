@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 from deadly_stages import install, write
+from image_makers import encode, scene
 from processes import children, in_session
 from small_corpus import published, write_recipe, write_text_inputs
 
@@ -169,6 +170,33 @@ def test_a_page_that_crashes_the_parser_costs_itself(tmp_path: Path, d4a) -> Non
     )
     d4a("curate", recipe, first=program)
     assert crashed(tmp_path / "a") == {"2.html": ("read", "crashed", "SIGSEGV")}
+
+
+def test_an_image_that_crashes_the_decoder_costs_itself(tmp_path: Path, d4a) -> None:
+    """As a library of C does now and then; one more is refused by an exception."""
+    (tmp_path / "in").mkdir()
+    for number in range(12):
+        (tmp_path / f"in/{number:02}.jpg").write_bytes(encode(scene(number, (120 + number, 90))))
+    stages = "[{use: image.decode}, {use: image.dedup.perceptual}]"
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(f"name: x\nimage: {{sources: [{{path: {tmp_path / 'in'}}}], stages: {stages}}}\noutput: {{path: {tmp_path / 'a'}}}\n")
+    program = (
+        "import os, signal\n"
+        "from d4a.modalities.image import decode\n"
+        "real = decode.read_picture\n"
+        "def deadly(data, *rest):\n"
+        "    picture = real(data, *rest)\n"
+        "    if picture.width == 123: os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "    if picture.width == 125: raise RuntimeError('cannot allocate')\n"
+        "    return picture\n"
+        "decode.read_picture = deadly\n"
+    )
+    told = json.loads(d4a("curate", recipe, "--json", first=program).stdout)
+    assert crashed(tmp_path / "a") == {
+        "03.jpg": ("image.decode", "crashed", "SIGSEGV"),
+        "05.jpg": ("image.decode", "crashed", "RuntimeError: cannot allocate"),
+    }
+    assert told["flows"][0]["kept"] == 10
 
 
 # ------------------------------------------------------------------------------------------- killed for memory
