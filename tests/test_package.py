@@ -40,6 +40,7 @@ FLOORS = [
         "portions",
         "tables",
         "payload",
+        "references",
         "poison",
         "journal",
         "ahead",
