@@ -1,7 +1,8 @@
 """`--set ADDRESS=VALUE`: changes to the tree of a recipe, before it is checked.
 
 An address is a path (`output.shard_bytes`, `text.stages.1.min_score`, counted from 0) or a stage's label and an option
-(`text.language.min_score`; `pair.text.language.min_score` where two flows have it); every message about a value names it by such an address. The value is YAML.
+(`text.language.min_score`, with the flow before it where two have such a stage: `pair.text.language.min_score`); every
+message about a value names it by such an address. The value is YAML.
 """
 
 from __future__ import annotations

@@ -246,7 +246,7 @@ def test_what_a_whole_recipe_lacks() -> None:
         r.yaml:1:1: there is nothing to curate
             description: x
             ^
-            hint: add `text:` or `image:` with its sources
+            hint: add `text:` or `image:` or `pair:` with its sources
         r.yaml:1:1: `name` is missing
             description: x
             ^
