@@ -82,7 +82,7 @@ RECIPE = {
     "name": "small",
     "image": {
         "sources": [{"path": "in"}],
-        "partition_bytes": 20000,
+        "partition_bytes": 4096,
         "stages": [
             {"use": "image.decode"},
             {"use": "image.sample", "at_most": 3},
@@ -113,7 +113,7 @@ def test_owners_and_formats_in_a_run(tmp_path, d4a):
     told = d4a("curate", "r.yaml", "--set", "image.sample.at_most=2").stdout
     assert "image scan reused" in told
     assert ann < {name for name, why in ledger(tmp_path / "out").items() if why == ("image.sample", "ann")}
-    d4a("curate", "r.yaml", "--out", "other", "--workers", "2")
+    d4a("curate", "r.yaml", "--out", "other", "--set", "image.partition_bytes=1MiB")
     assert ledger(tmp_path / "other") == found
 
 
