@@ -283,7 +283,7 @@ def doctor(device: Device = "auto") -> None:
 def clean(dataset: DatasetPath) -> None:
     """Remove the resumable state of a dataset; the dataset stays, the next run scans anew, `why` shows no more texts."""
     from .shards.manifest import read
-    from .slurm_jobs import check_free
+    from .slurm.jobs import check_free
     from .store import Store
 
     read(dataset)
@@ -307,7 +307,7 @@ def run_one_unit(
     import orjson
 
     from .errors import UsageError
-    from .slurm_element import run_element
+    from .slurm.element import run_element
     from .units import run_unit
 
     try:

@@ -39,7 +39,7 @@ def submit(
     """Submit what a recipe needs, or what is missing of it: arrays of units, and driver jobs between them."""
     from .load import digest
     from .plan import make_plan
-    from .slurm_submit import Wanted
+    from .slurm.submit import Wanted
 
     loaded = load_recipe(recipe, overrides, out)
     root = Path(loaded.output.path).absolute()
@@ -55,7 +55,7 @@ def resume(
     dry_run: DryRun = False,
 ) -> None:
     """Submit only what is missing of a dataset that was begun, here or on another engine."""
-    from .slurm_submit import begun
+    from .slurm.submit import begun
 
     before = begun(dataset, nodes, templates)
     os.chdir(before.cwd)
@@ -77,9 +77,9 @@ def _submit(wanted: Any, dry_run: bool) -> None:
     import shlex
 
     from .progress import Reporter
-    from .show_slurm import show_submission
-    from .slurm_submit import rehearse, scripts_of
-    from .slurm_submit import submit as run_submit
+    from .slurm.show import show_submission
+    from .slurm.submit import rehearse, scripts_of
+    from .slurm.submit import submit as run_submit
 
     if dry_run:
         submission, calls = rehearse(wanted)
@@ -99,8 +99,8 @@ def _submit(wanted: Any, dry_run: bool) -> None:
 @app.command()
 def status(dataset: StartedDataset, json: AsJson = False) -> None:
     """Show how far the jobs of a dataset are, and which logs to read."""
-    from .show_slurm import show_status
-    from .slurm_status import look
+    from .slurm.show import show_status
+    from .slurm.status import look
 
     found = look(dataset)
     print_json(found.as_json()) if json else show_status(console(), found)
@@ -110,7 +110,7 @@ def status(dataset: StartedDataset, json: AsJson = False) -> None:
 def copy_shipped(target: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write them.")]) -> None:
     """Copy the shipped job templates, to make them your site's."""
     from .errors import UsageError
-    from .slurm_submit import TEMPLATES, copy_templates
+    from .slurm.submit import TEMPLATES, copy_templates
 
     if any((target / name).exists() for name in TEMPLATES):
         raise UsageError("there are templates already", str(target), "choose another folder")
@@ -126,7 +126,7 @@ def drive(
 ) -> None:
     """What a driver job does."""
     from .progress import Reporter
-    from .slurm_submit import drive as run_step
+    from .slurm.submit import drive as run_step
     from .summary import show_outcome
 
     with Reporter() as reporter:

@@ -34,7 +34,7 @@ from .progress import Reporter
 from .publish import publish
 from .recipe import Recipe
 from .scan import Part, parts_of
-from .slurm_jobs import check_free
+from .slurm.jobs import check_free
 from .sources import changed
 from .stage import Judging, Machine
 from .store import Store, read_json, replacing, write_json

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # floors of the house, top to bottom: a module imports from its own floor's package or from floors below
 FLOORS = [
     {"cli", "cli_slurm", "cli_options", "__main__"},
-    {"slurm_submit", "slurm_element", "slurm_status", "show_slurm", "summary", "show_catalog", "run", "schema"},
+    {"slurm", "summary", "show_catalog", "run", "schema"},
     {
         "publish",
         "pack",
@@ -46,7 +46,7 @@ FLOORS = [
         "ahead",
     },
     {"plan", "needed", "sources", "doctor", "catalog", "load", "overrides", "recipe_stages", "complaints"},
-    {"stage", "options", "modality", "registry", "slurm_jobs", "store", "shards", "dedup", "positions", "wording"},
+    {"stage", "options", "modality", "registry", "store", "shards", "dedup", "positions", "wording"},
     {"backends", "chance", "recipe", "columns", "progress", "lock", "errors"},
 ]
 

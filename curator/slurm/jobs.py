@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import D4AError, MachineError
-from .store import Store, read_json, slug, write_json
+from ..errors import D4AError, MachineError
+from ..store import Store, read_json, slug, write_json
 
 
 @dataclass

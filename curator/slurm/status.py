@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 
-from .errors import UsageError
-from .plan import Plan
-from .slurm_jobs import Queued, Step, Submission, folder, queued
-from .store import Store
-from .units import is_committed
+from ..errors import UsageError
+from ..plan import Plan
+from ..store import Store
+from ..units import is_committed
+from .jobs import Queued, Step, Submission, folder, queued
 
 
 @dataclass

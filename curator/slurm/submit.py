@@ -16,18 +16,18 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from .doctor import memory_share
-from .engines.local import LocalEngine
-from .engines.slurm import SlurmEngine
-from .errors import D4AError, UsageError
-from .outcome import Outcome
-from .plan import FlowPlan, Plan, make_plan
-from .poison import after_death
-from .progress import Reporter
-from .run import Deferred, Driver, Engine, begin, ray_engine
-from .slurm_jobs import Step, Submission, check_free, folder, max_array_size, sbatch, scancel
-from .store import Store, committed, write_json
-from .units import decide_step, is_committed, layout_step, needs_card, pack_step, scan_step
+from ..doctor import memory_share
+from ..engines.local import LocalEngine
+from ..engines.slurm import SlurmEngine
+from ..errors import D4AError, UsageError
+from ..outcome import Outcome
+from ..plan import FlowPlan, Plan, make_plan
+from ..poison import after_death
+from ..progress import Reporter
+from ..run import Deferred, Driver, Engine, begin, ray_engine
+from ..store import Store, committed, write_json
+from ..units import decide_step, is_committed, layout_step, needs_card, pack_step, scan_step
+from .jobs import Step, Submission, check_free, folder, max_array_size, sbatch, scancel
 
 TEMPLATES = ("environment.sh", "element.sh", "cpu.sbatch", "gpu.sbatch", "driver.sbatch", "ray.sbatch")
 ELEMENTS_A_NODE = 8  # an element is a fraction of a node's work, so that a lost node or the slowest element costs little

@@ -7,11 +7,11 @@ import signal
 import socket
 import sys
 
-from .doctor import memory_share
-from .engines.local import LocalEngine, Unit
-from .poison import after_death
-from .progress import Reporter
-from .units import run_unit
+from ..doctor import memory_share
+from ..engines.local import LocalEngine, Unit
+from ..poison import after_death
+from ..progress import Reporter
+from ..units import run_unit
 
 EXIT_REQUEUE = 75  # EX_TEMPFAIL of sysexits.h: the same command would go on
 

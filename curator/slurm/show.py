@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from .slurm_jobs import Submission
-from .slurm_status import Status
+from .jobs import Submission
+from .status import Status
 
 _NUMBERS = ("elements", "units", "done", "left", "running", "waiting", "failed")
 
