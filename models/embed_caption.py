@@ -30,7 +30,7 @@ def find(spec: ClipSpec) -> Weights:
     if any(text.get(name) for name in _OWN) or "siglip" in spec.clip.lower():
         what = f"{spec.clip} has a tokenizer of its own ({text.get('hf_tokenizer_name') or 'SigLIP'}); captions are read by open_clip's"
         raise UsageError(what, hint="choose a model with CLIP's own vocabulary, for instance ViT-B-32 or ViT-L-14")
-    return embed.find(spec)
+    return embed.find(spec, captions=True)
 
 
 def libraries(spec: ClipSpec) -> dict[str, str]:

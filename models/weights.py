@@ -186,11 +186,12 @@ def reachable(url: str) -> bool:
 # ----------------------------------------------------------------------------------------------- open_clip
 
 
-def find_clip(clip: str, weights: str | None) -> Weights:
+def find_clip(clip: str, weights: str | None, instead: str = ", or try without CLIP: `model: {efficientnet: lite0}`") -> Weights:
     """The weights of an open_clip model. Raises MachineError, within seconds also where a hub cannot be reached.
 
     clip     model name of open_clip, or `local-dir:/folder` with open_clip_config.json and a checkpoint
     weights  a tag of that model, or a .pt, .bin or .safetensors file; None with `local-dir:`
+    instead  end of the hint where a tag is not to be had
     """
     if clip.startswith("local-dir:"):
         return _clip_folder(Path(clip.removeprefix("local-dir:")).expanduser().absolute())
@@ -200,7 +201,7 @@ def find_clip(clip: str, weights: str | None) -> Weights:
         if not path.is_file():
             raise MachineError(f"no CLIP weights at {weights}", hint="give the path of a .pt or .safetensors file, or a tag of open_clip")
         return Weights(path.absolute(), digest(path.absolute()))
-    return _clip_tag(clip, weights)
+    return _clip_tag(clip, weights, instead)
 
 
 def _clip_folder(folder: Path) -> Weights:
@@ -221,7 +222,7 @@ def clip_tag(clip: str, tag: str) -> dict[str, Any]:
     return dict(open_clip.get_pretrained_cfg(clip, tag))
 
 
-def _clip_tag(clip: str, tag: str) -> Weights:
+def _clip_tag(clip: str, tag: str, instead: str) -> Weights:
     cfg = clip_tag(clip, tag)
     if not cfg:
         import open_clip
@@ -236,7 +237,7 @@ def _clip_tag(clip: str, tag: str) -> Weights:
         where = cfg.get("hf_hub") or cfg.get("url")
         raise MachineError(
             f"CLIP weights {clip} {tag} not found (looked in {_hub_cache()}; {why})",
-            hint=f"download {where} where there is a network and write `{file}`, or try without CLIP: `model: {{efficientnet: lite0}}`",
+            hint=f"download {where} where there is a network and write `{file}`{instead}",
         )
     return Weights(path, digest(path))
 
