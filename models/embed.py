@@ -37,7 +37,9 @@ class ClipSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     clip: str = Field(description="Model name of open_clip (ViT-B-32), or `local-dir:/folder` with open_clip_config.json and weights.")
     weights: str | None = Field(
-        None, description="Tag of open_clip (laion2b_s34b_b79k) or a .pt or .safetensors file; none with local-dir."
+        None,
+        description="Tag of open_clip (laion2b_s34b_b79k) or a .pt or .safetensors file; none with local-dir. OpenAI's weights as a file"
+        " belong to the model NAME-quickgelu (ViT-B-32-quickgelu).",
     )
 
     @model_validator(mode="after")

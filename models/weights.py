@@ -233,7 +233,9 @@ def _clip_tag(clip: str, tag: str, instead: str) -> Weights:
     why = "" if path else download(lambda: _open_clip_download(cfg), _host(cfg))
     path = path or _cached_clip(cfg)
     if path is None:
-        file = "model: {clip: " + clip + ", weights: /path/to/weights.safetensors}"
+        # with a tag open_clip knows the activation, with a file only the name says it
+        named = f"{clip}-quickgelu" if cfg.get("quick_gelu") and not clip.endswith("quickgelu") else clip
+        file = "model: {clip: " + named + ", weights: /path/to/weights.safetensors}"
         where = cfg.get("hf_hub") or cfg.get("url")
         raise MachineError(
             f"CLIP weights {clip} {tag} not found (looked in {_hub_cache()}; {why})",
