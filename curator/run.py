@@ -252,7 +252,7 @@ def _check_readable(flow: FlowPlan, rows: list[dict[str, Any]], allowed: float, 
         raise D4AError(
             f"{flow.name}: {bad} of {relevant} records cannot be read ({reasons}); the recipe allows {allowed:.0%}",
             first(),
-            "see the sources' path and format" + (", and text_field" if flow.name == "text" else "") + "; or raise max_bad_fraction",
+            f"see the sources' path, format and {'text_field' if flow.name == 'text' else 'images'}; or raise max_bad_fraction",
         )
 
 
