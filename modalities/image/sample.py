@@ -6,7 +6,6 @@ full keeps it, would promise a share instead.
 
 from __future__ import annotations
 
-import json
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,8 +30,9 @@ class SampleOptions(Options):
     by: str = judge(
         "meta.owner",
         "What makes a group. meta.NAME: a field of what came with the picture, dots lead into mappings; `meta.owner` is the first folder of"
-        " its path where nothing else is said; another field is measured anew. LABEL.boxes of image.detect: the class of the surest box."
-        " LABEL.embedding: clusters. Any other value that a stage measured before: equal ones, for instance `image.decode.format`.",
+        " its path where nothing else is said; another field is measured anew. LABEL.boxes of image.detect, and meta.boxes: the class of"
+        " the surest box. LABEL.embedding: clusters. Any other value that a stage measured before: equal ones, for instance"
+        " `image.decode.format`.",
     )
     at_most: int = judge(100, "Pictures of a group that stay.", ge=1)
     keep: Keep | None = judge(None, f"Which of a group stay; null: drawn by a hash of seed and content. Else as for duplicates: {KEEP_DOC}")
@@ -91,7 +91,12 @@ class Sample(Sampling):
         if self.options.field is None:
             return {"group": pa.nulls(batch.num_rows, pa.string())}
         path = self.options.field.split(".")
-        return {"group": pa.array([_field(meta, path) for meta in batch.column("meta").to_pylist()], pa.string())}
+        found = [_field(meta, path) for meta in batch.column("meta").to_pylist()]
+        return {"group": pa.array(map(_surest, found) if self._of_boxes else found, pa.string())}
+
+    @property
+    def _of_boxes(self) -> bool:
+        return self.options.by.endswith(".boxes")
 
     def choose(self, entered: Entered) -> Judgement:
         """Drop what comes behind the first `at_most` of its group, as `group_full`; the value is its place in the group."""
@@ -122,8 +127,7 @@ class Sample(Sampling):
         else:
             measured = entered.foreign(by)
             assert measured is not None, by  # the plan has seen to it
-            surest = by.endswith(".boxes")
-            found = pa.array([_surest(boxes) for boxes in measured.to_pylist()], pa.string()) if surest else measured.cast(pa.string())
+            found = pa.array(map(_surest, measured.to_pylist()), pa.string()) if self._of_boxes else measured.cast(pa.string())
         return (found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found).dictionary_encode()
 
     def _clusters(self, entered: Entered) -> pa.DictionaryArray:
@@ -156,8 +160,14 @@ def _field(meta: bytes | None, path: list[str]) -> str | None:
 
 
 def _surest(boxes: str | None) -> str | None:
-    """Class of the first box: image.detect has the most confident first."""
-    if boxes is None:
+    """Class of the most confident of boxes in JSON, of equals the first; `nothing` where there is none; None for what are no boxes."""
+    found = orjson.loads(boxes) if boxes is not None and boxes[:1] == "[" else None
+    if not isinstance(found, list) or not all(isinstance(box, dict) for box in found):
         return None
-    found = json.loads(boxes)
-    return str(found[0]["class"]) if found else "nothing"
+    best = max(found, key=_confidence, default={"class": "nothing"})
+    return str(best["class"]) if "class" in best else None
+
+
+def _confidence(box: dict[str, Any]) -> float:
+    given = box.get("confidence")
+    return given if isinstance(given, int | float) else 0.0

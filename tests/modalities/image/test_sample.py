@@ -55,6 +55,13 @@ def test_the_class_of_the_surest_box_makes_a_group():
     assert chosen(pictures, at_most=3) == (list(range(7)), [])
 
 
+def test_boxes_that_came_with_pictures_make_groups_too():
+    given = [{"boxes": [{"class": "cat"}, {"class": "cow", "confidence": 1}], "n": 1}, {"boxes": []}, {"n": 2}, {"boxes": ["cow"]}]
+    batch = pa.record_batch({"meta": pa.array([*map(orjson.dumps, given), None], pa.large_binary())})
+    found = {by: Sample(SampleOptions(by=by)).measure(batch)["group"].to_pylist() for by in ("meta.boxes", "meta.n")}
+    assert found == {"meta.boxes": ["cow", "nothing", None, None, None], "meta.n": ["1", None, "2", None, None]}
+
+
 def test_clusters_of_embeddings_are_groups():
     rng = np.random.default_rng(0)
     centres = np.repeat(np.eye(4, 32), [70, 60, 50, 20], axis=0)
