@@ -156,9 +156,11 @@ class PairDedup(Dedup):
             thumbs[place], structured[place] = rows, phash.contrast(rows) >= _FLAT
             digest[place] = np.where(structured[place, None], _hashes(rows), digest[place])
         picture = _numbered(digest)
-        number, first = np.unique(picture[structured], return_index=True)
-        a, b, _ = phash.similar_pairs(thumbs[np.flatnonzero(structured)[first]], self.options.image_threshold)
-        return picture, np.stack([number[a], number[b]], 1)
+        places = np.flatnonzero(structured)
+        number, first = np.unique(picture[places], return_index=True)
+        by = np.argsort(first)
+        a, b, _ = phash.similar_pairs(thumbs[places[first[by]]], self.options.image_threshold)
+        return picture, number[by][np.stack([a, b], 1)]
 
 
 class _Kinds(NamedTuple):
