@@ -30,12 +30,12 @@ def entry(path: Path, start: int = 0, end: int | None = None, **more: Any) -> En
 
 def records(path: Path, pairs: bool = False, images: str = "", **source: Any) -> list[Record]:
     """All records of a file."""
-    return list(read_records(entry(path, images=images), Source(path=".", **source), pairs))
+    return list(read_records(entry(path, images=images), Source(path=str(path), **source), pairs))
 
 
 def in_ranges(path: Path, size: int, pairs: bool = False, **source: Any) -> list[Record]:
     """The records of all ranges of `size` bytes of a file, the last range read first."""
-    total, one = path.stat().st_size, Source(path=".", **source)
+    total, one = path.stat().st_size, Source(path=str(path), **source)
     ranges = [entry(path, start, min(start + size, total)) for start in range(0, total, size)]
     found = {part.start: list(read_records(part, one, pairs)) for part in reversed(ranges)}
     return [record for part in ranges for record in found[part.start]]

@@ -38,6 +38,7 @@ _OF_FORMAT = {"jsonl": frozenset({"jsonl", "json"}), "llava": frozenset({"jsonl"
 # bytes of images that a byte stands for; what is parsed from its beginning on for every range is cut less often
 _WEIGHTS = {"jsonl": 256, "csv": 64, "tsv": 64, "json": 16}
 _LOOSE = frozenset({*READABLE, "yolo"})
+_TABLES = frozenset({"jsonl", "csv", "tsv", "json"})
 _HEAD_BYTES = 1 << 16
 _COCO = re.compile(rb'\s*\{\s*"(images|annotations|categories|licenses|info)"\s*:\s*(\[\s*\{|\{)')
 
@@ -60,7 +61,9 @@ def read_records(entry: Entry, source: Source, captions: bool) -> Iterator[Recor
             if entry.start:
                 return
             entry = replace(entry, end=entry.size)
-    if kind == "":
+    if kind == "" and source.format == "auto" and (table := _named(entry.path)) in _TABLES:
+        yield refused("no_image", f"{table}; should it be a table of images, name it in `path`, or say its `format`")
+    elif kind == "":
         yield from read_loose(entry, source)
     elif kind == "tar":
         yield from read_tar(entry, source)
@@ -73,12 +76,15 @@ def read_records(entry: Entry, source: Source, captions: bool) -> Iterator[Recor
 
 
 def kind_by_name(path: str, source: Source) -> str:
-    """`tar`, `parquet`, `jsonl`, `csv`, `tsv`, `json` for what is looked at first, or nothing for a loose file."""
+    """`tar`, `parquet`, `jsonl`, `csv`, `tsv`, `json` for what is looked at first, or nothing for a loose file.
+
+    A table of text that lies in a folder among images is one only where the source names it: most of them name those very images.
+    """
     if source.format in _LOOSE:
         return ""
     named = _named(path)
     if source.format == "auto":
-        return named
+        return "" if named in _TABLES and _named(source.path) != named else named
     if source.format in ("llava", "coco"):
         return named if named == "jsonl" and source.format == "llava" else "json"
     return source.format

@@ -44,14 +44,16 @@ def test_a_caption_beside_an_image_belongs_to_it(tmp_path):
     (root / "ann/deep/b.c.caption").write_text("by suffix")
     (root / "lonely.txt").write_text("no image")
     (root / "lonely.json").write_text('{\n "n": 1\n}')
+    (root / "table.jsonl").write_text('{"image": "top.jpg"}\n')  # of the same images
     (root / "notes.md").write_text("# notes")
     rows, _ = read_all(root)
-    assert sorted(rows) == ["ann/a.jpg", "ann/deep/b.c.JPG", "lonely.json", "lonely.txt", "notes.md", "top.jpg"]
+    assert sorted(rows) == ["ann/a.jpg", "ann/deep/b.c.JPG", "lonely.json", "lonely.txt", "notes.md", "table.jsonl", "top.jpg"]
     assert rows["ann/a.jpg"].caption == "a cat"
     assert rows["ann/a.jpg"].meta == {"owner": "ann", "caption": "another", ".owner": "bob", "n": 1}
     assert (rows["ann/deep/b.c.JPG"].caption, rows["ann/deep/b.c.JPG"].meta) == ("by suffix", {"owner": "ann"})
     assert rows["top.jpg"].caption is None and rows["top.jpg"].meta == {}
     assert [rows[name].reason for name in ("lonely.txt", "lonely.json", "notes.md")] == ["no_image", "no_image", "not_an_image"]
+    assert rows["table.jsonl"].reason == "no_image" and "name it in `path`" in rows["table.jsonl"].detail
     only, _ = read_all(root / "ann" / "*.jpg")
     assert only["a.jpg"].caption == "a cat"
 
@@ -190,8 +192,7 @@ def test_formats_take_the_files_of_their_names():
     assert taken["auto"] == taken["jpeg"] == taken["yolo"] == names
     assert taken["tar"] == ["a.tar", "a.tar.gz", "a.tgz"] and taken["jsonl"] == taken["llava"] == ["a.jsonl.zst", "a.json"]
     assert (taken["coco"], taken["csv"], taken["parquet"]) == (["a.json"], ["a.csv"], ["a.parquet"])
-    cut = [name for name in names if read.splits(name, Source(path="."))]
-    assert cut == ["a.tar", "a.parquet", "a.json", "a.csv", "a.tsv"]
+    assert [name for name in names if read.splits(name, Source(path=name))] == ["a.tar", "a.parquet", "a.json", "a.csv", "a.tsv"]
 
 
 def test_a_folder_of_images_that_is_nowhere_ends_the_plan(tmp_path):

@@ -51,7 +51,7 @@ def test_a_row_is_its_image_its_caption_and_the_rest_in_any_range(folder, suffix
     assert [one.meta for one in found] == [{"score": str(k) if suffix in ("csv", "tsv") else k} for k in range(30)]
     for size in (50, 400):
         ranges = in_ranges(path, size)
-        if read.counts_lines(path.name, Source(path=".")):  # the scan numbers them on
+        if read.counts_lines(path.name, Source(path=str(path))):  # the scan numbers them on
             assert [{**vars_of(one), "line": 0} for one in ranges] == [{**vars_of(one), "line": 0} for one in found]
         else:
             assert ranges == found
@@ -135,11 +135,11 @@ def test_pairs_need_a_caption_and_images_do_not(folder):
     ]
     path = write(folder / "t.jsonl", rows)
     pairs = [
-        row for batch in read.read_entry(entry(path), Source(path=".", caption_field="alt"), PAIR_COLUMNS) for row in batch.to_pylist()
+        row for batch in read.read_entry(entry(path), Source(path="t.jsonl", caption_field="alt"), PAIR_COLUMNS) for row in batch.to_pylist()
     ]
     assert [(row["text"], row["reason"], row["at"]) for row in pairs] == [("alt", None, 0), (None, "no_caption", None), ("x", None, 0)]
     assert json.loads(pairs[0]["meta"]) == {"caption": "caption"} and pairs[1]["bytes"] is None
-    images = [row for batch in read.read_entry(entry(path), Source(path="."), IMAGE_COLUMNS) for row in batch.to_pylist()]
+    images = [row for batch in read.read_entry(entry(path), Source(path=str(path)), IMAGE_COLUMNS) for row in batch.to_pylist()]
     assert [row["reason"] for row in images] == [None] * 3
     assert [json.loads(row["meta"]) for row in images] == [{"alt": "alt", "caption": "caption"}, {"alt": " "}, {"alt": "x", "caption": 1}]
 

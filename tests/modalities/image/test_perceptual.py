@@ -180,7 +180,7 @@ def test_mirroring_negates_the_odd_terms_only():
 def test_spectra_are_those_of_a_cosine_transform():
     thumb = np.asarray(makers.scene(9).convert("L").resize((32, 32))).astype(np.float64)
     rows, spectrum = np.empty((32, 16)), np.empty((16, 16))
-    phash._spectrum(thumb, np.zeros(4, np.int64), phash.cosines(), rows, spectrum)
+    phash.transform(thumb, np.zeros(4, np.int64), phash.cosines(), rows, spectrum)
     edges = np.arange(33) / 32
     basis = np.array([np.diff(edges if k == 0 else np.sin(np.pi * k * edges) / (np.pi * k)) for k in range(16)])
     assert spectrum / 2**28 == pytest.approx(basis @ thumb @ basis.T, abs=0.05)
