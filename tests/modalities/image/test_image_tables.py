@@ -134,9 +134,8 @@ def test_pairs_need_a_caption_and_images_do_not(folder):
         {"image": "3.jpg", "alt": "x", "caption": 1},
     ]
     path = write(folder / "t.jsonl", rows)
-    pairs = [
-        row for batch in read.read_entry(entry(path), Source(path="t.jsonl", caption_field="alt"), PAIR_COLUMNS) for row in batch.to_pylist()
-    ]
+    source = Source(path=str(path), caption_field="alt")
+    pairs = [row for batch in read.read_entry(entry(path), source, PAIR_COLUMNS) for row in batch.to_pylist()]
     assert [(row["text"], row["reason"], row["at"]) for row in pairs] == [("alt", None, 0), (None, "no_caption", None), ("x", None, 0)]
     assert json.loads(pairs[0]["meta"]) == {"caption": "caption"} and pairs[1]["bytes"] is None
     images = [row for batch in read.read_entry(entry(path), Source(path=str(path)), IMAGE_COLUMNS) for row in batch.to_pylist()]
