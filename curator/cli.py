@@ -201,6 +201,20 @@ def why(
 
 
 @app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Folder of a finished dataset.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another one, of the same sources.")],
+    json: AsJson = False,
+) -> None:
+    """Say which decisions flip between two datasets, and how far measured values are apart: other thresholds, or another machine."""
+    from .compare import compare as find_differences
+    from .show_compare import show_comparison
+
+    found = find_differences(a, b)
+    print_json(found.as_json()) if json else show_comparison(console(), found)
+
+
+@app.command()
 def verify(dataset: DatasetPath) -> None:
     """Hash every file of a dataset and compare with its manifest."""
     from .errors import D4AError

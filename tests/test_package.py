@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # floors of the house, top to bottom: a module imports from its own floor's package or from floors below
 FLOORS = [
     {"cli", "cli_slurm", "cli_options", "__main__"},
-    {"slurm", "summary", "show_catalog", "run", "schema"},
+    {"slurm", "summary", "show_catalog", "show_compare", "run", "schema"},
     {
         "publish",
         "pack",
@@ -26,6 +26,7 @@ FLOORS = [
         "measure",
         "evidence",
         "explain",
+        "compare",
         "engines",
         "report",
         "ledger",
