@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ..curator.errors import UsageError
 from ..curator.stage import Ints
 from . import embed
-from .embed import ClipSpec, unit_rows
+from .embed import ClipSpec, inferring, unit_rows
 from .weights import Weights
 
 SHORT = (16, 32)  # tokens, beside all that a model reads
@@ -86,9 +86,7 @@ class CaptionEmbedder:
         return np.maximum(sizes - (self.lengths[-1] - 2), 0)
 
     def _one(self, length: int, tokens: Any) -> npt.NDArray[np.float16]:
-        import torch
-
-        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16"):
+        with inferring(self.device, self.precision):
             return unit_rows(self.forward(length, tokens.to(self.device)))
 
 
