@@ -6,7 +6,7 @@ the images by number; a streaming parser would have to see all annotations too b
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ from .records import Record, refused
 
 _FILE_BYTES = 4 << 30
 _PIECE_BYTES = 1 << 24
+_NO_PIXEL = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class _Coco:
     boxes     image id -> (class, box, confidence, whether it holds a crowd); null where no annotation has a box
     broken    image id -> its boxes that are none
     strangers  annotations of images that `images` does not name
+    twice     ids that several images have, so that nobody knows whose an annotation is
     """
 
     images: list[Any]
@@ -44,6 +46,7 @@ class _Coco:
     boxes: dict[Any, list[tuple[str, list[float], float, bool]]] | None
     broken: dict[Any, list[str]]
     strangers: list[Any]
+    twice: frozenset[Any]
 
 
 def read_coco(entry: Entry, captions: bool) -> Iterator[Record]:
@@ -85,6 +88,8 @@ def _image_records(coco: _Coco, image: Any, line: int, captions: bool, named: Na
         return
     record = Record(line=line, ident=str(ident), lack="no annotation with a caption")
     try:
+        if ident in coco.twice:
+            raise RecordError("duplicate_id", "several images have it, so that nobody knows whose a caption or a box is")
         if type(image.get("file_name")) is not str or not image["file_name"]:
             raise RecordError("no_image", "no `file_name`")
         named.load(image["file_name"], record)
@@ -108,10 +113,12 @@ def _image_records(coco: _Coco, image: Any, line: int, captions: bool, named: Na
 
 
 def _boxes(found: list[tuple[str, list[float], float, bool]], image: dict[str, Any], data: bytes) -> list[dict[str, Any]]:
-    size = image.get("width"), image.get("height")
-    if found and not all(isinstance(side, int | float) and side > 0 for side in size):
+    if not found:
+        return []
+    size: tuple[Any, Any] = image.get("width"), image.get("height")
+    if not all(_sound(side) and side > 0 for side in size):
         size = upright_size(data) or (0, 0)
-    picture = float(size[0] or 0), float(size[1] or 0)
+    picture = float(size[0]), float(size[1])
     boxes = []
     for name, (x, y, width, height), confidence, crowd in found:
         one = box(name, (x, y), (width, height), picture, confidence)
@@ -151,7 +158,8 @@ def _parsed(data: bytes) -> Any:
 
 
 def _gathered(images: list[Any], annotations: list[Any], categories: list[Any]) -> _Coco:
-    known = {_id(image) for image in images} - {None}
+    count = Counter(map(_id, images))
+    twice = frozenset(ident for ident, number in count.items() if number > 1 and ident is not None)
     names = {one["id"]: str(one.get("name", one["id"])) for one in categories if type(one) is dict and type(one.get("id")) in (int, str)}
     captions: defaultdict[Any, list[tuple[Any, str]]] = defaultdict(list)
     boxes: defaultdict[Any, list[tuple[str, list[float], float, bool]]] = defaultdict(list)
@@ -159,16 +167,21 @@ def _gathered(images: list[Any], annotations: list[Any], categories: list[Any]) 
     strangers, boxed = [], False
     for number, one in enumerate(annotations):
         ident = one.get("image_id") if type(one) is dict else None
-        if type(ident) not in (int, str) or ident not in known:
+        if type(ident) not in (int, str) or ident not in count:
             strangers.append(ident)
             continue
         if type(one.get("caption")) is str and one["caption"].strip():
             captions[ident].append((one.get("id", number), one["caption"]))
         given = one.get("bbox")
-        if type(given) is list and len(given) == 4 and all(type(side) in (int, float) for side in given):
+        if type(given) is list and len(given) == 4 and all(map(_sound, given)):
             boxed, kind, score = True, one.get("category_id"), one.get("score")
             name = names.get(kind, str(kind)) if type(kind) in (int, str) else "?"
-            boxes[ident].append((name, given, float(score) if type(score) in (int, float) else 1.0, one.get("iscrowd") == 1))
+            boxes[ident].append((name, given, float(score) if _sound(score) else 1.0, one.get("iscrowd") == 1))
         elif given is not None:
             broken[ident].append(f"annotation {one.get('id', number)}: {str(given)[:40]}")
-    return _Coco(images, dict(captions), dict(boxes) if boxed or names else None, dict(broken), strangers)
+    return _Coco(images, dict(captions), dict(boxes) if boxed or names else None, dict(broken), strangers, twice)
+
+
+def _sound(value: Any) -> bool:
+    """Whether it is a number that a picture can have: neither NaN nor one whose square no float holds."""
+    return type(value) in (int, float) and abs(value) < _NO_PIXEL

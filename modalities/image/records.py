@@ -126,8 +126,14 @@ def free_name(fields: dict[str, Any], name: str, value: Any) -> str:
 
 
 def dump(fields: dict[str, Any]) -> bytes:
-    """An object as JSON; bytes as base64. Raises ValueError for what UTF-8 cannot hold, RecursionError."""
+    """An object as JSON; bytes as base64, NaN and infinity as null. Raises ValueError for what UTF-8 cannot hold, RecursionError."""
     try:
         return orjson.dumps(fields, default=as_text)
     except orjson.JSONEncodeError:  # integers over 64 bits, more than 254 levels
-        return json.dumps(fields, ensure_ascii=False, separators=(",", ":"), default=as_text).encode()
+        text = json.dumps(fields, ensure_ascii=False, default=as_text)
+        plain = json.loads(text, parse_constant=_null) if "NaN" in text or "Infinity" in text else fields
+        return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), default=as_text).encode()
+
+
+def _null(_: str) -> None:
+    return None

@@ -32,13 +32,13 @@ from .table_rows import TableRows, image_column
 def read_table(entry: Entry, source: Source, kind: str) -> Iterator[Record]:
     """The rows of a range; kind: parquet, jsonl, list, csv or tsv. Raises OSError."""
     path, rows = str(Path(entry.root, entry.path)), TableRows(entry, source)
-    found, whole = 0, entry.start == 0 and entry.end == entry.size
+    found, whole = False, entry.start == 0 and entry.end == entry.size
     try:
         for record in _parquet(path, entry, source, rows) if kind == "parquet" else _lines(path, entry, source, rows, kind):
-            found += 1
+            found = True
             yield record
     except ReadError as error:
-        yield refused(error.reason, f"{error.detail}, {found} records" if found else error.detail)
+        yield refused(error.reason, error.detail)
         return
     if not found and whole:
         yield refused("empty_file", "no row")
@@ -58,14 +58,21 @@ def _lines(path: str, entry: Entry, source: Source, rows: TableRows, kind: str) 
 
 
 def _range(pieces: Iterable[tuple[int, bytes | TooLong]], entry: Entry) -> Iterator[tuple[int, bytes | TooLong]]:
-    """The pieces of a file that belong to a range: by the bytes of those before them, which are fewer than the file has."""
+    """The pieces of a file that belong to a range: by the bytes of those before them, which are fewer than the file has.
+
+    Raises ReadError in the range that the damage lies in.
+    """
     at = 0
-    for number, raw in pieces:
-        if at >= entry.end and entry.end < entry.size:
-            return
-        if at >= entry.start:
-            yield number, raw
-        at += int(raw) if isinstance(raw, TooLong) else len(raw) + 1
+    try:
+        for number, raw in pieces:
+            if at >= entry.end and entry.end < entry.size:
+                return
+            if at >= entry.start:
+                yield number, raw
+            at += int(raw) if isinstance(raw, TooLong) else len(raw) + 1
+    except ReadError:
+        if entry.start <= at < entry.end or entry.end == entry.size <= at:
+            raise
 
 
 def _json_record(raw: bytes | TooLong, line: int, rows: TableRows) -> Record:
@@ -101,30 +108,47 @@ def _delimited(lines: Iterator[tuple[int, bytes | TooLong]], entry: Entry, sourc
 
 
 def _parquet(path: str, entry: Entry, source: Source, rows: TableRows) -> Iterator[Record]:
-    row = decoded = 0
+    first = 0
     with pa.OSFile(path) as file:
         try:
             table = open_table(file)
             if image_column(table.schema_arrow.names, source) is None:
                 raise ReadError("no_image_column", f"columns: {', '.join(table.schema_arrow.names)}")
-            for index in range(table.metadata.num_row_groups):
-                group = table.metadata.row_group(index)
-                if not entry.start <= min(_begins(group), entry.size - 1) < entry.end:
-                    row += group.num_rows
-                    continue
-                for batch in group_batches(file, table, index):
-                    decoded += batch.nbytes
-                    check_growth(decoded, file.size())
-                    yield from _rows(batch, row, rows)
-                    row += batch.num_rows
+            groups = [table.metadata.row_group(index) for index in range(table.metadata.num_row_groups)]
         except ReadError:
-            if row or entry.start == 0:
+            if entry.start == 0:
                 raise
+            return  # told in the first range
         except (pa.ArrowException, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            if row or entry.start == 0:
-                raise ReadError("broken_parquet", f"{row} rows before it; {first_line(error)}") from error
+            if entry.start == 0:
+                raise _damage(error) from error
+            return
+        for index, group in enumerate(groups):
+            if entry.start <= min(_begins(group), entry.size - 1) < entry.end:
+                yield from _group(group_batches(file, table, index), first, file.size(), rows)
+            first += group.num_rows
+
+
+def _group(batches: Iterator[pa.RecordBatch], row: int, size: int, rows: TableRows) -> Iterator[Record]:
+    """The records of a row group, `row` its first; damage costs the rest of it and no other, whichever ranges they are read in."""
+    decoded = 0
+    try:
+        for batch in batches:
+            decoded += batch.nbytes
+            check_growth(decoded, size)
+            yield from _rows(batch, row, rows)
+            row += batch.num_rows
+    except ReadError as error:
+        yield refused(error.reason, error.detail, row)
+    except (pa.ArrowException, OSError) as error:
+        yield refused(_damage(error).reason, f"the rest of a row group: {first_line(error)}", row)
+
+
+def _damage(error: Exception) -> ReadError:
+    """What pyarrow found. Raises an OSError that is the machine's."""
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
+    return ReadError("broken_parquet", first_line(error))
 
 
 def _begins(group: Any) -> int:

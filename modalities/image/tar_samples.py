@@ -143,9 +143,12 @@ class _Reading:
         yield from apart
 
     def _at_end(self) -> Iterator[Record]:
-        if self._mine(self._tar.at) and (behind := self._tar.behind_end()) >= 0:
-            yield refused("data_behind_end", f"an archive ends with zeros, and what follows them from byte {behind} on is not read", behind)
-        elif not self._rows and self._start == 0:
+        mine, empty = self._mine(self._tar.at), not self._rows and self._start == 0
+        if (mine or empty) and (behind := self._tar.behind_end()) >= 0:
+            if mine:
+                detail = f"an archive ends with zeros, and what follows them from byte {behind} on is not read"
+                yield refused("data_behind_end", detail, behind)
+        elif empty:
             yield refused("empty_file", "no member")
 
     def _broken(self, error: TarError | ReadError) -> Iterator[Record]:

@@ -186,6 +186,27 @@ def test_coco_gives_an_image_with_its_boxes_and_a_pair_for_each_caption(tmp_path
     assert [one.reason for one in records(path)] == ["broken_record", "broken_record"]
 
 
+def test_coco_with_ids_of_several_images_or_numbers_of_no_picture(tmp_path):
+    """Two files put together without new numbers: a caption could be either image's, and giving it to both would make false pairs."""
+    for k in range(3):
+        (tmp_path / f"{k}.jpg").write_bytes(makers.encode(makers.scene(k, (200, 100))))
+    images = [{"id": k % 2, "file_name": f"{k}.jpg"} for k in range(3)]
+    images[1] |= {"width": 10**400, "height": "100"}
+    notes = [{"id": k, "image_id": k % 2, "caption": f"{k}", "bbox": [0, 0, 10, 10**n]} for k, n in ((0, 1), (1, 1), (2, 400), (3, 400))]
+    notes[1]["score"] = 10**400
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps({"images": images, "annotations": notes}))
+    told = [(one.ident, one.reason) for one in records(path, pairs=True)]
+    twice = ("0", "duplicate_id")
+    assert told == [twice, twice, ("1/1", None), ("1/3", None), twice, twice]
+    (sound,) = (one for one in records(path) if one.reason is None)
+    assert sound.meta["boxes"] == [{"class": "?", "confidence": 1.0, "area": 0.005, "box": [0, 0, 10, 10]}]
+    assert len(sound.meta["broken_labels"]) == 1
+    wide = {"id": 0, "file_name": "0.jpg", "width": "wide"}
+    path.write_text(json.dumps({"images": [wide], "annotations": [], "categories": [{"id": 1}]}))
+    assert [one.meta["boxes"] for one in records(path)] == [[]]
+
+
 def test_formats_take_the_files_of_their_names():
     names = ["a.jpg", "a.tar", "a.tar.gz", "a.tgz", "a.parquet", "a.jsonl.zst", "a.json", "a.csv", "a.tsv", "a.txt"]
     taken = {form: [name for name in names if read.accepts(name, Source(path=".", format=form))] for form in read.FORMATS}

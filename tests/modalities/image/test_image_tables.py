@@ -107,6 +107,31 @@ def test_a_path_that_leads_out_is_refused_unless_it_lies_below_images(folder, tm
     assert (one.data, one.file) == (image(7), str(outside / "x.jpg"))
 
 
+def test_damage_is_told_once_and_costs_the_same_rows_in_any_ranges(folder):
+    path = write(folder / "t.parquet", [{**row, "image": image(k) + bytes(200)} for k, row in enumerate(ROWS)])
+    group = pq.ParquetFile(path).metadata.row_group(1)
+    ruined = group.column(1).dictionary_page_offset or group.column(1).data_page_offset
+    raw = bytearray(path.read_bytes())
+    raw[ruined : ruined + 100] = b"\xff" * 100
+    path.write_bytes(raw)
+    found = records(path)
+    assert [one.reason for one in found] == [None] * 7 + ["broken_parquet"] + [None] * 16 and [one.line for one in found][7:9] == [7, 14]
+    cut = write(folder / "t.json", ROWS)
+    cut.write_bytes(cut.read_bytes()[:-150])
+    told = records(cut)
+    assert [one.reason for one in told][-2:] == [None, "truncated_json"]
+    for size in (50, 400):
+        assert in_ranges(path, size) == found and in_ranges(cut, size) == told
+
+
+def test_numbers_that_json_does_not_have_reach_no_sample(folder):
+    path = folder / "t.jsonl"
+    path.write_text('{"image": "1.jpg", "caption": "c", "long": 12345678901234567890123, "far": 1e999, "none": NaN}\n')
+    (batch,) = read.read_entry(entry(path), Source(path=str(path)), PAIR_COLUMNS)
+    (body,) = batch.column("meta").to_pylist()
+    assert body == b'{"long":12345678901234567890123,"far":null,"none":null}'
+
+
 def test_rows_that_are_no_record_cost_only_themselves(folder):
     good = {"image": "1.jpg", "caption": "one"}
     lines = [{"image": ["1.jpg", "2.jpg"]}, ["x"], {"caption": "x"}, {"image": 5}, {"image": ["2.jpg"], "text": "a list of one"}, good]

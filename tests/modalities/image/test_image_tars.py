@@ -135,6 +135,9 @@ def test_damage_costs_what_lies_behind_it_and_no_more(tmp_path):
     assert told_of(raw[: third + 100]) == [*sound[:2], (None, "truncated_tar")]
     assert told_of(raw[:third] + b"x" + raw[third + 1 :]) == [*sound[:2], (None, "broken_tar")]
     assert told_of(raw + b"more") == [*sound, (None, "data_behind_end")]
+    folder = tarfile.TarInfo("d")
+    folder.type = tarfile.DIRTYPE
+    assert told_of(folder.tobuf(tarfile.GNU_FORMAT) + bytes(1024) + raw) == [(None, "data_behind_end")]
     assert told_of(raw.rstrip(b"\0")[:-1] + bytes(512)) == sound
     assert told_of(b"\x1f\x8b" + raw) == [(None, "not_a_tar")]
     assert told_of(b"") == told_of(bytes(10240)) == [(None, "empty_file")]
