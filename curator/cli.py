@@ -69,7 +69,7 @@ def curate(
     recipe: RecipePath,
     out: Out = None,
     overrides: Overrides = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core, on a card fewer.")] = 0,
     memory: Memory = None,
     worker_memory: WorkerMemory = None,
     batch_time: BatchTime = 3600,
@@ -87,6 +87,7 @@ def curate(
     from .engines.local import get_ready
 
     get_ready()
+    from .doctor import usual_workers
     from .load import digest
     from .progress import Reporter
     from .run import curate as run_recipe
@@ -94,12 +95,13 @@ def curate(
 
     loaded = load_recipe(recipe, overrides, out)
     with Reporter("json" if json else "people") as reporter:
+        found = machine_for(loaded, device)
         outcome = run_recipe(
             loaded,
             digest(loaded),
             Path(loaded.output.path),
-            machine_for(loaded, device),
-            workers=workers or os.cpu_count() or 1,
+            found,
+            workers=workers or usual_workers(found),
             memory=parse_memory(memory),
             worker_bytes=parse_memory(worker_memory, "--worker-memory"),
             batch_s=batch_time,

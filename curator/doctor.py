@@ -24,6 +24,8 @@ from .stage import Machine
 
 Status = Literal["ok", "missing", "warn"]
 _GIB = 2**30
+# of a card for a worker: CUDA's context takes half a GiB, ViT-L-14 in fp32 1.2 (ViT-B-32 0.3), 256 images in a forward pass about one
+CARD_BYTES = 3 * _GIB
 _LIBRARIES = ("numpy", "numba", "pyarrow", "pillow", "pydantic", "orjson")
 _ON_CARD: dict[str, Library] = {"MinHash": "cudf", "Fast Similarity Sketches": "numba_cuda", "pairs of embeddings": "cupy"}
 
@@ -144,6 +146,21 @@ def usable_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota, _, period = _read("/sys/fs/cgroup/cpu.max").partition(" ")
     return max(1, min(cores, int(quota) // int(period))) if quota.isdigit() and period.isdigit() else cores
+
+
+def usual_workers(found: Machine) -> int:
+    """Processes of a run that names no number: one a core; on a card no more than it holds, for each has a model of its own there."""
+    cores = usable_cores()
+    if found.device != "cuda":
+        return cores
+    import torch
+
+    return on_card(cores, torch.cuda.mem_get_info(0)[0]) if torch.cuda.is_available() else cores
+
+
+def on_card(cores: int, free: int) -> int:
+    """Workers that share a card with so many free bytes."""
+    return max(1, min(cores, free // CARD_BYTES))
 
 
 def memory_bytes() -> int:

@@ -157,7 +157,13 @@ def _show_place(console: Console, planned: PlannedStage) -> None:
     if "backend" in local:
         console.print(f"  {planned.label} computes on {_WHO[local['backend']]}: {local['why']}", markup=False)  # d4a[gpu] is no markup
     elif "device" in local:
-        console.print(f"  {planned.label} runs on {local['device']}" + (f" in {precision}" if precision else ""))
+        where = f"  {planned.label} runs on {local['device']}" + (f" in {precision}" if precision else "")
+        console.print(f"{where}; every worker holds a model of its own: {_mb(_size(Path(local['path'])))} of weights", markup=False)
+
+
+def _size(weights: Path) -> int:
+    """Bytes of a file, or of the largest one of a folder, which holds the weights."""
+    return max((path.stat().st_size for path in ([weights] if weights.is_file() else weights.rglob("*")) if path.is_file()), default=0)
 
 
 def _show_forecast(console: Console, forecast: Forecast) -> None:

@@ -5,7 +5,7 @@ import sys
 from importlib.util import find_spec
 
 import pytest
-from d4a.curator.doctor import cuda_devices, extras, machine, memory_bytes, probe
+from d4a.curator.doctor import cuda_devices, extras, machine, memory_bytes, on_card, probe
 from d4a.curator.errors import EXIT_MACHINE, MachineError
 
 
@@ -47,6 +47,10 @@ def test_precision_on_the_cpu_follows_what_the_processor_has():
     assert found.device == "cpu"
     has = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     assert found.precision == ("bf16" if has else "fp32") and found.why.endswith(f": {found.precision}")
+
+
+def test_workers_share_a_card_as_far_as_it_goes():
+    assert [on_card(64, free << 30) for free in (80, 24, 2)] == [26, 8, 1] and on_card(4, 80 << 30) == 4
 
 
 def test_a_machine_without_torch_is_no_error():
