@@ -6,6 +6,7 @@ would index what is read once. The files have no name, so that nothing is left o
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..backends.cpu import kernel
+from ..stage import Workspace
 from ..store import write_error
 
 Words = npt.NDArray[np.uint64]
@@ -61,6 +63,22 @@ class Spill:
 
     def __len__(self) -> int:
         return self._size
+
+
+def spacious(shape: tuple[int, ...], dtype: Any, space: Workspace) -> npt.NDArray[Any]:
+    """An array to be filled: in a temporary file where it would take more than half of the memory.
+
+    Raises D4AError on a full disk.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if 2 * size <= space.memory:
+        return np.empty(shape, dtype)
+    try:
+        with tempfile.TemporaryFile(dir=space.folder) as file:  # the map holds it open
+            os.posix_fallocate(file.fileno(), 0, size)  # to write into a map on a full disk would be the end
+            return np.memmap(file, dtype, "r+", 0, shape)
+    except OSError as error:
+        raise write_error(error, space.folder) from error
 
 
 class Ascending:

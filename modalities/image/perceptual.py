@@ -12,9 +12,14 @@ import numpy as np
 import pyarrow as pa
 
 from ...curator.columns import fixed_column, fixed_rows
+from ...curator.dedup.spill import spacious
 from ...curator.options import DedupOptions, judge, search
+from ...curator.payload import digests
 from ...curator.stage import Columns, Dedup, Entered, Floats, Ints, Pairs, Value
-from . import phash
+from . import phash, phash_index
+
+EXACT_UP_TO = 50_000  # pictures that are each compared with all others: a CPU minute
+_MOVED = 4096  # thumbnails at a time
 
 
 class PerceptualOptions(DedupOptions):
@@ -38,6 +43,7 @@ class Perceptual(Dedup):
     """Drop an image that looks like a kept one, whole or cropped; larger pictures are kept first."""
 
     name = "image.dedup.perceptual"
+    version = 2
     reason = "near_duplicate"
     Options = PerceptualOptions
     values: ClassVar[tuple[Value, ...]] = (
@@ -77,28 +83,56 @@ class Perceptual(Dedup):
         area, size = entered.column("pixels").to_numpy(), entered.column("payload_bytes").to_numpy()
         return np.lexsort((np.arange(entered.size), -size, -area)).astype(np.int64)
 
-    def pairs(self, entered: Entered) -> Pairs:
-        """Every pair above the floor; of images with one thumbnail only the most preferred is compared with others.
+    def way(self, count: int) -> str:
+        """All pairs, or those that an index proposes."""
+        if count <= EXACT_UP_TO:
+            return "each is compared with all others"
+        return f"each is compared with those that an index of hashes proposes (above {EXACT_UP_TO:,})"
 
-        Quadratic in the number of images, see `phash.similar_pairs`: 100,000 photographs take minutes, a million hours.
+    def pairs(self, entered: Entered) -> Pairs:
+        """Every pair above the floor, or above EXACT_UP_TO different pictures those that an index proposes.
+
+        Of images with one thumbnail only the most preferred is compared with others.
         """
         compared = self.order(entered)
         structured = entered.column("contrast").to_numpy() >= self.options.min_contrast
         compared = compared[structured[compared]]
-        thumbs = fixed_rows(entered.column("thumb"), np.uint8, (phash.SIDE, phash.SIDE))[compared]
-        first, group = _distinct(thumbs)
-        a, b, similarity = _all_members(*phash.similar_pairs(thumbs[first], self._floor), first, group)
-        return Pairs(compared[a], compared[b], similarity, {"flat_images": entered.size - len(compared)})
+        thumbs, first, group = _distinct(entered, compared)
+        found = self._similar(thumbs, entered)
+        a, b, similarity = _all_members(found.a, found.b, found.similarity, first, group)
+        return Pairs(compared[a], compared[b], similarity, {**found.notes, "flat_images": entered.size - len(compared)})
+
+    def _similar(self, thumbs: phash.Thumbs, entered: Entered) -> phash_index.Found:
+        if len(thumbs) > EXACT_UP_TO:
+            return phash_index.similar_pairs(thumbs, self._floor, entered.workspace)
+        return phash_index.Found(*phash.similar_pairs(thumbs, self._floor), {"images_compared_with_all_others": len(thumbs)})
 
 
-def _distinct(thumbs: phash.Thumbs) -> tuple[Ints, Ints]:
-    """(first, group): where each distinct thumbnail comes first, ascending, and for each thumbnail the place of its first in that list."""
-    rows = np.ascontiguousarray(thumbs).reshape(len(thumbs), phash.SIDE**2)
-    _, first, group = np.unique(rows.view(f"V{phash.SIDE**2}").reshape(-1), return_index=True, return_inverse=True)
+def _distinct(entered: Entered, compared: Ints) -> tuple[phash.Thumbs, Ints, Ints]:
+    """Thumbnails of records, each once.
+
+    compared  (m,) int64           indices of records
+    returns   (f, 32, 32) uint8    distinct thumbnails, in a temporary file where memory is short
+              (f,) int64           which of the m has each first, ascending
+              (m,) int64           for each of the m the number of its thumbnail
+    """
+    place = np.full(entered.size, -1, np.int64)
+    place[compared] = np.arange(len(compared))
+    thumbs = spacious((len(compared), phash.SIDE, phash.SIDE), np.uint8, entered.workspace)
+    names = np.empty(len(compared), "V16")
+    for indices, values in entered.chunks("thumb"):
+        at = place[indices]
+        thumbs[at[at >= 0]] = fixed_rows(values, np.uint8, (phash.SIDE, phash.SIDE))[at >= 0]
+        names[at[at >= 0]] = fixed_rows(digests(values.cast(pa.large_binary())), np.dtype("V16"), ())[at >= 0]
+    _, first, group = np.unique(names, return_index=True, return_inverse=True)
     order = np.argsort(first)
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    return first[order].astype(np.int64), place[group]
+    number = np.empty(len(order), np.int64)
+    number[order] = np.arange(len(order))
+    first = first[order].astype(np.int64)
+    for start in range(0, len(first) if len(first) < len(thumbs) else 0, _MOVED):
+        some = first[start : start + _MOVED]
+        thumbs[start : start + len(some)] = thumbs[some]
+    return thumbs[: len(first)], first, number[group]
 
 
 def _all_members(a: Ints, b: Ints, similarity: Floats, first: Ints, group: Ints) -> tuple[Ints, Ints, Floats]:

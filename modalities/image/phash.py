@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from ...curator.backends.cpu import kernel, part, read_only
+from ...curator.backends.cpu import exact_part, kernel, part, read_only
 
 Thumbs = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint64]
@@ -30,10 +30,12 @@ FRAME = 2  # the outermost 2/64 count only where a window moves there: thin fram
 NEAR_BITS = 12  # hashes at most this far apart propose a pair
 ENOUGH = 0.99  # a window that agrees this well is not moved any more
 
-_ODD = np.uint64(sum(1 << (HASHED * v + u) for v in range(HASHED) for u in range(1, HASHED, 2)))  # terms that mirroring negates
-_WEIGHTS = np.add.outer(np.arange(TERMS) ** 2, np.arange(TERMS) ** 2).astype(np.int64)
-_FEWEST = 2.0**-2  # a window with less than this share of the picture's energy shows something else
+ODD = np.uint64(sum(1 << (HASHED * v + u) for v in range(HASHED) for u in range(1, HASHED, 2)))  # terms that mirroring negates
+WEIGHTS = np.add.outer(np.arange(TERMS) ** 2, np.arange(TERMS) ** 2).astype(np.float64)
+FEWEST = 2.0**-2  # a window with less than this share of the picture's energy shows something else
+_COARSE = 2.0**-16  # terms are products of numbers of 8, 14 and 14 bits; so many of them count
 _GAIN = 1e-4  # a smaller gain does not move a window
+_MOVES, _GIVE_UP = 3, 0.25  # after so many moves, so far below the floor, no copy was ever on its way
 _BLOCK = 512  # pictures compared at a time: their hashes stay in the processor's cache
 
 
@@ -83,7 +85,7 @@ def hashes(thumbs: Thumbs) -> Words:
     thumbs   (n, 32, 32) uint8
     returns  (24, n) uint64   bit 8 v + u: term u across, v down; a window nearly without structure repeats the whole picture
     """
-    return _hashes(_one_type(thumbs), WINDOWS, cosines(), _WEIGHTS)
+    return _hashes(one_type(thumbs), WINDOWS, cosines(), WEIGHTS)
 
 
 def similar_pairs(thumbs: Thumbs, floor: float) -> tuple[Ints, Ints, Floats]:
@@ -94,10 +96,10 @@ def similar_pairs(thumbs: Thumbs, floor: float) -> tuple[Ints, Ints, Floats]:
 
     Every picture is compared with every other: 94 comparisons of 64 bits a pair, and a closer look at about one pair in 2,000.
     """
-    words, thumbs, parts = hashes(thumbs), _one_type(thumbs), []
+    words, parts = hashes(thumbs), []
     for start in range(0, len(thumbs), _BLOCK):
         a, b = _propose(words, start, min(start + _BLOCK, len(thumbs)))
-        similarity = _similarities(thumbs, words, a, b, WINDOWS, cosines(), _WEIGHTS)
+        similarity = similarities(thumbs, words, a, b, floor)
         near = similarity >= floor
         parts.append((a[near], b[near], similarity[near]))
     if not parts:
@@ -107,7 +109,15 @@ def similar_pairs(thumbs: Thumbs, floor: float) -> tuple[Ints, Ints, Floats]:
     return a[order], b[order], similarity[order]
 
 
-def _one_type(thumbs: Thumbs) -> Thumbs:
+def similarities(thumbs: Thumbs, words: Words, a: Ints, b: Ints, floor: float, near_bits: int = NEAR_BITS) -> Floats:
+    """(p,) float64: how alike pictures a[k] and b[k] of (n, 32, 32) thumbnails with (24, n) hashes are; 0 where no window is near.
+
+    What is not on its way to `floor` after three moves of the window is given up; its similarity is too low then.
+    """
+    return _similarities(one_type(thumbs), words, a, b, floor, near_bits, WINDOWS, cosines(), WEIGHTS)
+
+
+def one_type(thumbs: Thumbs) -> Thumbs:
     """Kernels are compiled for one kind of array: contiguous, and as read-only as those from Arrow."""
     return read_only(np.ascontiguousarray(thumbs))
 
@@ -115,7 +125,7 @@ def _one_type(thumbs: Thumbs) -> Thumbs:
 # ------------------------------------------------------------------------------------------------- kernels
 
 
-@part
+@exact_part
 def _multiply(left: Floats, right: Floats, out: Floats) -> None:
     """out (m, 16) = transpose of left (32, m) times right (32, 16); whole numbers below 2^53, so any order of adding gives the same."""
     for v in range(out.shape[0]):
@@ -130,25 +140,51 @@ def _multiply(left: Floats, right: Floats, out: Floats) -> None:
 
 
 @part
-def _spectrum(cells: Floats, margins: Ints, table: Floats, rows: Floats, spectrum: Floats) -> None:
+def transform(cells: Floats, margins: Ints, table: Floats, rows: Floats, spectrum: Floats) -> None:
     """spectrum (16, 16), v down and u across, of a window of a thumbnail; `rows` (32, 16) is left with the terms of its rows."""
     _multiply(cells.T, table[margins[0], margins[1]], rows)
     _multiply(table[margins[2], margins[3]], rows, spectrum)
 
 
-@part
-def _product(one: Floats, other: Floats, mirrored: bool, weights: Ints) -> np.int64:
-    """Sum of products of terms, each weighted by its squared frequency: natural pictures lose amplitude as frequency grows."""
-    even, odd = np.int64(0), np.int64(0)
+@exact_part
+def product(one: Floats, other: Floats, mirrored: bool, weights: Floats) -> float:
+    """Sum of products of terms / 2^16, each weighted by its squared frequency: natural pictures lose amplitude as frequency grows.
+
+    Whole numbers: of 255 grey levels their sum stays below 2^50 (Parseval).
+    """
+    even, odd = 0.0, 0.0
     for v in range(TERMS):
         for u in range(0, TERMS, 2):
-            even += weights[v, u] * (np.int64(one[v, u]) >> 16) * (np.int64(other[v, u]) >> 16)
-            odd += weights[v, u + 1] * (np.int64(one[v, u + 1]) >> 16) * (np.int64(other[v, u + 1]) >> 16)
+            even += weights[v, u] * np.floor(one[v, u] * _COARSE) * np.floor(other[v, u] * _COARSE)
+            odd += weights[v, u + 1] * np.floor(one[v, u + 1] * _COARSE) * np.floor(other[v, u + 1] * _COARSE)
     return even - odd if mirrored else even + odd
 
 
+@exact_part
+def _products(weighted: Floats, other: Floats, weights: Floats) -> tuple[float, float]:
+    """`product` of a spectrum that `_weighted` made with another one, and of that one with itself."""
+    across, own = 0.0, 0.0
+    for v in range(TERMS):
+        for u in range(TERMS):
+            term = np.floor(other[v, u] * _COARSE)
+            across += weighted[v, u] * term
+            own += weights[v, u] * term * term
+    return across, own
+
+
 @part
-def _signs(spectrum: Floats) -> np.uint64:
+def _weighted(spectrum: Floats, mirrored: bool, weights: Floats) -> Floats:
+    """What `_products` takes: terms / 2^16, times their weights; the odd ones negated where the picture is mirrored."""
+    out = np.empty((TERMS, TERMS))
+    for v in range(TERMS):
+        for u in range(TERMS):
+            term = weights[v, u] * np.floor(spectrum[v, u] * _COARSE)
+            out[v, u] = -term if mirrored and u % 2 else term
+    return out
+
+
+@part
+def signs(spectrum: Floats) -> np.uint64:
     word = np.uint64(0)
     for v in range(HASHED):
         for u in range(HASHED):
@@ -158,23 +194,23 @@ def _signs(spectrum: Floats) -> np.uint64:
 
 
 @kernel
-def _hashes(thumbs: Thumbs, windows: Ints, table: Floats, weights: Ints) -> Words:
+def _hashes(thumbs: Thumbs, windows: Ints, table: Floats, weights: Floats) -> Words:
     words = np.empty((len(windows), len(thumbs)), np.uint64)
     rows, spectrum = np.empty((SIDE, TERMS)), np.empty((TERMS, TERMS))
     for i in range(len(thumbs)):
         cells = thumbs[i].astype(np.float64)
-        whole = np.int64(0)  # energy of the whole picture
+        whole = 0.0  # energy of the whole picture
         for w in range(len(windows)):
-            _spectrum(cells, windows[w], table, rows, spectrum)
-            energy = _product(spectrum, spectrum, False, weights)
+            transform(cells, windows[w], table, rows, spectrum)
+            energy = product(spectrum, spectrum, False, weights)
             if w == 0:
                 whole = energy
-            words[w, i] = _signs(spectrum) if energy >= _FEWEST * whole else words[0, i]
+            words[w, i] = signs(spectrum) if energy >= FEWEST * whole else words[0, i]
     return words
 
 
 @part
-def _ones(word: np.uint64) -> np.uint64:
+def ones(word: np.uint64) -> np.uint64:
     """Bits set; the compiler turns this into the processor's own instruction."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
@@ -195,8 +231,8 @@ def _propose(words: Words, start: int, end: int) -> tuple[Ints, Ints]:
                 one, others = (words[0, i], block[w]) if direction == 0 else (words[w, i], block[0])
                 for j in range(end - start):
                     differing = one ^ others[j]
-                    odd = _ones(differing & _ODD)
-                    nearest[j] = min(nearest[j], _ones(differing & ~_ODD) + min(odd, np.uint64(32) - odd))
+                    odd = ones(differing & ODD)
+                    nearest[j] = min(nearest[j], ones(differing & ~ODD) + min(odd, np.uint64(32) - odd))
         for j in range(max(0, i + 1 - start), end - start):
             if nearest[j] <= np.uint64(NEAR_BITS):
                 if found == len(a):
@@ -212,7 +248,7 @@ def _nearest_window(whole: np.uint64, words: Words, index: np.int64) -> tuple[in
     bits, window, mirrored = 64, 0, False
     for w in range(len(words)):
         differing = whole ^ words[w, index]
-        odd, even = int(_ones(differing & _ODD)), int(_ones(differing & ~_ODD))
+        odd, even = int(ones(differing & ODD)), int(ones(differing & ~ODD))
         for flipped in (False, True):
             distance = even + (32 - odd if flipped else odd)
             if distance < bits:
@@ -221,48 +257,57 @@ def _nearest_window(whole: np.uint64, words: Words, index: np.int64) -> tuple[in
 
 
 @part
-def _agreement(whole: Floats, energy: np.int64, window: Floats, least: float, mirrored: bool, weights: Ints) -> float:
+def _agreement(weighted: Floats, energy: float, window: Floats, least: float, weights: Floats) -> float:
     """Correlation of two spectra, -1 where the window holds less energy than `least`."""
-    own = _product(window, window, False, weights)
+    across, own = _products(weighted, window, weights)
     if own < least or own == 0 or energy == 0:
         return -1.0
-    return float(_product(whole, window, mirrored, weights)) / math.sqrt(float(energy) * float(own))
+    return across / math.sqrt(energy * own)
 
 
 @part
 def _climb(
-    whole: Floats, energy: np.int64, cells: Floats, least: float, start: Ints, mirrored: bool, table: Floats, weights: Ints
+    whole: Floats, energy: float, cells: Floats, least: float, start: Ints, mirrored: bool, hopeless: float, table: Floats, weights: Floats
 ) -> float:
     """The best agreement of `whole` with a window of `cells`, which moves uphill from `start`, one border a time."""
     rows, columns, spectrum = np.empty((SIDE, TERMS)), np.empty((SIDE, TERMS)), np.empty((TERMS, TERMS))
+    weighted = _weighted(whole, mirrored, weights)
     margins = start.copy()
-    _spectrum(cells, margins, table, rows, spectrum)
-    best = _agreement(whole, energy, spectrum, least, mirrored, weights)
+    transform(cells, margins, table, rows, spectrum)
+    best, moved = _agreement(weighted, energy, spectrum, least, weights), 2
+    moves = 0
     for step in (2, 1):
-        border = 0
+        border, back = 0, -1
         while border >= 0 and best < ENOUGH:
-            _multiply(cells, table[margins[2], margins[3]], columns)
-            _multiply(cells.T, table[margins[0], margins[1]], rows)
-            border, to = -1, 0
+            if moved >= 2:
+                _multiply(cells, table[margins[2], margins[3]], columns)
+            elif moved >= 0:
+                _multiply(cells.T, table[margins[0], margins[1]], rows)
+            border, to, moved, before = -1, 0, -1, back
             for move in range(8):
                 trial = margins.copy()
                 trial[move // 2] += step if move % 2 else -step
-                if trial[move // 2] < 0 or trial[move // 2] > DEEPEST:
+                if move == before or trial[move // 2] < 0 or trial[move // 2] > DEEPEST:
                     continue
                 if move < 4:
                     _multiply(columns, table[trial[0], trial[1]], spectrum)
                 else:
                     _multiply(table[trial[2], trial[3]], rows, spectrum)
-                agreement = _agreement(whole, energy, spectrum, least, mirrored, weights)
+                agreement = _agreement(weighted, energy, spectrum, least, weights)
                 if agreement > best + _GAIN:
-                    best, border, to = agreement, move // 2, trial[move // 2]
+                    best, border, to, back = agreement, move // 2, trial[move // 2], move ^ 1
             if border >= 0:
-                margins[border] = to
+                margins[border], moved = to, border
+            moves += 1
+            if moves == _MOVES and best < hopeless:
+                return best
     return best
 
 
 @kernel
-def _similarities(thumbs: Thumbs, words: Words, a: Ints, b: Ints, windows: Ints, table: Floats, weights: Ints) -> Floats:
+def _similarities(
+    thumbs: Thumbs, words: Words, a: Ints, b: Ints, floor: float, near_bits: int, windows: Ints, table: Floats, weights: Floats
+) -> Floats:
     """(p,) float64: the best agreement of either whole with the nearest window of the other; 0 where none is near."""
     similarity = np.zeros(len(a))
     rows, spectra = np.empty((SIDE, TERMS)), np.empty((2, TERMS, TERMS))
@@ -270,11 +315,13 @@ def _similarities(thumbs: Thumbs, words: Words, a: Ints, b: Ints, windows: Ints,
         pair = (a[p], b[p])
         cells = (thumbs[a[p]].astype(np.float64), thumbs[b[p]].astype(np.float64))
         for k in range(2):
-            _spectrum(cells[k], windows[0], table, rows, spectra[k])
-        energy = (_product(spectra[0], spectra[0], False, weights), _product(spectra[1], spectra[1], False, weights))
+            transform(cells[k], windows[0], table, rows, spectra[k])
+        energy = (product(spectra[0], spectra[0], False, weights), product(spectra[1], spectra[1], False, weights))
         for k in range(2):
             bits, window, mirrored = _nearest_window(words[0, pair[k]], words, pair[1 - k])
-            if bits <= NEAR_BITS:
-                found = _climb(spectra[k], energy[k], cells[1 - k], _FEWEST * energy[1 - k], windows[window], mirrored, table, weights)
+            if bits <= near_bits:
+                found = _climb(
+                    spectra[k], energy[k], cells[1 - k], FEWEST * energy[1 - k], windows[window], mirrored, floor - _GIVE_UP, table, weights
+                )
                 similarity[p] = max(similarity[p], min(found, 1.0))
     return similarity

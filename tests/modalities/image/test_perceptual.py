@@ -1,8 +1,10 @@
 """image.dedup.perceptual and image.dedup.exact: which near copies are found, and that nothing else is."""
 
 import random
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import image_makers as makers
 import numpy as np
@@ -10,6 +12,7 @@ import pyarrow as pa
 import pytest
 from d4a.curator.dedup.keepers import choose_keepers
 from d4a.curator.payload import digests
+from d4a.curator.stage import Workspace
 from d4a.modalities.image import phash
 from d4a.modalities.image.decode import Decode, DecodeOptions
 from d4a.modalities.image.exact import ExactImage
@@ -29,8 +32,15 @@ class Reached:
     def size(self):
         return len(self.own["payload_bytes"])
 
+    workspace = Workspace(Path(tempfile.gettempdir()), 1 << 20)
+
     def column(self, name):
         return pa.chunked_array([self.own[name]])
+
+    def chunks(self, name):
+        for start in range(0, self.size, 50):
+            values = self.own[name].slice(start, 50)
+            yield np.arange(start, start + len(values)), values
 
 
 def reached(files, stage=None):
@@ -109,7 +119,7 @@ def test_flat_pictures_match_nothing_and_are_counted():
     stage = Perceptual(PerceptualOptions())
     found = stage.pairs(reached([*flat, *framed, makers.encode(makers.scene(1))], stage))
     assert len(found.a) == 0
-    assert found.notes == {"flat_images": 6}
+    assert found.notes == {"images_compared_with_all_others": 1, "flat_images": 6}
 
 
 def test_copies_of_one_thumbnail_need_few_pairs_and_lose_to_the_same_keeper():
