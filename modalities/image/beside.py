@@ -39,7 +39,7 @@ class Beside:
         """`size` bytes under a suffix; `data` may be shorter where that is more than BESIDE_BYTES."""
         if size > self._left:
             self._others[suffix] = {"left_out": f"{size} bytes; {BESIDE_BYTES >> 20} MiB beside an image are kept"}
-            self._lack = self._lack or (f"{suffix}: {size} bytes" if suffix in CAPTIONS else "")
+            self._miss(suffix, f"{size} bytes")
             return
         self._left -= size
         if suffix == "json" and (value := _json(data)) is not None:
@@ -49,13 +49,20 @@ class Beside:
             text = data.removeprefix(codecs.BOM_UTF8).decode()
         except UnicodeDecodeError as error:
             self._others[suffix] = {"base64": base64.b64encode(data).decode()}
-            self._lack = self._lack or (f"{suffix}: invalid UTF-8: byte {error.start}" if suffix in CAPTIONS else "")
+            self._miss(suffix, f"invalid UTF-8: byte {error.start}")
             return
+        if suffix == "json":
+            self._miss(suffix, "no JSON")
         if suffix in CAPTIONS:
             self._texts[suffix] = text.rstrip("\r\n")
         else:
             number = text.strip() if suffix in _WHOLE_NUMBERS else ""
             self._others[suffix] = int(number) if number.isdecimal() and len(number) < 18 else text
+
+    def _miss(self, suffix: str, why: str) -> None:
+        """Keep the first reason why there may be no caption."""
+        if suffix in (*CAPTIONS, "json"):
+            self._lack = self._lack or f"{suffix}: {why}"
 
     def fill(self, record: Record) -> None:
         """Give the record its caption, and all the rest as `meta`."""

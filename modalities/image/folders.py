@@ -7,6 +7,7 @@ entry, and the ledger says so.
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -76,6 +77,8 @@ def _state(path: str, root: str, listed: dict[str, Entry]) -> Iterator[_State]:
             status = Path(folder, name).stat()
         except OSError:
             return
+        if not stat.S_ISREG(status.st_mode) or not os.access(Path(folder, name), os.R_OK):
+            return  # a folder of that name, or a pipe that would be waited for
         yield path, status.st_size, status.st_mtime_ns
 
 

@@ -40,8 +40,8 @@ def read_labels(label: Path, names: Path | None, data: bytes) -> dict[str, Any]:
     size = upright_size(data)
     if size is None and raw.strip():
         return {"broken_labels": ["the size of the picture is not known"]}
-    classes = {} if names is None else _classes(str(names), names.stat().st_mtime_ns)
-    boxes, broken = [], []
+    classes, wrong = ({}, "") if names is None else _classes(str(names), names.stat().st_mtime_ns)
+    boxes, broken = [], [wrong] if wrong else []
     for number, line in enumerate(raw.decode("utf-8", "replace").splitlines(), 1):
         if line.strip():
             try:
@@ -79,17 +79,18 @@ def _box(words: list[str], classes: dict[int, str], size: tuple[int, int]) -> di
 
 
 @lru_cache(maxsize=64)
-def _classes(path: str, mtime_ns: int) -> dict[int, str]:
-    """Class number -> name, of a data.yaml or of a file with a name a line; none where it cannot be read."""
+def _classes(path: str, mtime_ns: int) -> tuple[dict[int, str], str]:
+    """Class number -> name, of a data.yaml or of a file with a name a line; and what is wrong with that, where it names none."""
     raw = Path(path).read_bytes()[:_FILE_BYTES].decode("utf-8-sig", "replace")
     if not path.endswith((".yaml", ".yml")):
-        return dict(enumerate(line.strip() for line in raw.splitlines() if line.strip()))
+        return dict(enumerate(line.strip() for line in raw.splitlines() if line.strip())), ""
     import yaml
 
     try:
         found = yaml.safe_load(raw)
-    except yaml.YAMLError:
-        return {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
+        return {}, f"{Path(path).name} is not valid YAML: {str(error).partition(chr(10))[0][:80]}"
     names = found.get("names") if isinstance(found, dict) else None
     pairs = enumerate(names) if isinstance(names, list) else names.items() if isinstance(names, dict) else ()
-    return {int(number): str(name) for number, name in pairs if str(number).isdecimal()}
+    classes = {int(n): str(name) for n, name in pairs if str(n).isdecimal() and isinstance(name, str | int | float)}
+    return classes, "" if classes else f"{Path(path).name} has no `names` of classes"

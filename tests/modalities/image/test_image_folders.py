@@ -10,7 +10,7 @@ import image_makers as makers
 import pytest
 from d4a.curator.errors import D4AError
 from d4a.curator.recipe import Flow, Source
-from d4a.curator.sources import list_sources, partition
+from d4a.curator.sources import changed, list_sources, partition
 from d4a.modalities.image import read
 from d4a.modalities.image.modality import Image
 from d4a.modalities.image.records import Record
@@ -107,6 +107,17 @@ def test_names_of_every_kind_and_folders_that_cannot_be_read(tmp_path):
     assert found.skipped == Counter({"(link to a folder)": 1})
 
 
+def test_folders_and_pipes_of_a_captions_name_are_no_captions(tmp_path):
+    """They would be waited for, or be found changed at every run."""
+    (tmp_path / "a.jpg").write_bytes(image(1))
+    os.mkfifo(tmp_path / "a.txt")
+    (tmp_path / "a.caption").mkdir()
+    (tmp_path / "a.json").write_text("{broken")
+    for path in (tmp_path, tmp_path / "*.jpg"):
+        rows, found = read_all(path)
+        assert rows["a.jpg"].caption is None and rows["a.jpg"].lack == "json: no JSON" and not changed(found.entries)
+
+
 @pytest.fixture
 def yolo(tmp_path):
     root = tmp_path / "data"
@@ -145,6 +156,14 @@ def test_yolo_labels_become_boxes_in_pixels_of_the_upright_image(yolo):
         assert rows["labels/train/stray.txt"].reason == "no_image"
     below, _ = read_all(yolo / "images", format="yolo")
     assert below["train/0.jpg"].meta["boxes"][0]["class"] == "cat"
+    for text, told in (
+        ("made: 2024-13-45\nnames: [cat]", "not valid YAML"),
+        ("[" * 5000, "not valid YAML"),
+        ("train: images", "no `names`"),
+    ):
+        (yolo / "data.yaml").write_text(text)
+        meta = read_all(yolo)[0]["images/train/0.jpg"].meta
+        assert [box["class"] for box in meta["boxes"]] == ["0", "7"] and told in meta["broken_labels"][0]
 
 
 def test_coco_gives_an_image_with_its_boxes_and_a_pair_for_each_caption(tmp_path):
