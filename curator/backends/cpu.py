@@ -42,6 +42,11 @@ def part(function: F) -> F:
     return cast(F, numba.njit(nogil=True)(function))
 
 
+def exact_part(function: F) -> F:
+    """`part` of sums of whole numbers below 2^53 in floats: exact in any order and with any fusing, so the compiler may choose both."""
+    return cast(F, numba.njit(nogil=True, fastmath={"reassoc", "contract"})(function))
+
+
 def lean_kernel(function: F) -> F:
     """`kernel` for a function that allocates nothing, nor do its parts."""
     return _cached(function, _LEAN)
@@ -76,7 +81,7 @@ def _sources(folder: Path) -> str:
     """A digest of the Python files that define parts: in a kernel's own folder, or in all of d4a's."""
     patterns = ("curator/backends/*.py", "modalities/*/*.py") if folder == _PACKAGE else ("*.py",)
     texts = [file.read_bytes() for pattern in patterns for file in sorted(folder.glob(pattern))]
-    defining = [text for text in texts if any(mark in text for mark in (b"@part", b"@lean", b"@inlined", b"intrinsic("))]
+    defining = [text for text in texts if any(mark in text for mark in (b"@part", b"@exact_part", b"@lean", b"@inlined", b"intrinsic("))]
     return hashlib.blake2b(b"".join(hashlib.blake2b(text).digest() for text in defining)).hexdigest()
 
 
