@@ -58,6 +58,7 @@ bench: setup
 	$(BIN)/python tests/bench/bench_fuzzy.py
 	$(BIN)/python tests/bench/bench_contained.py
 	$(BIN)/python tests/bench/bench_image.py
+	$(BIN)/python tests/bench/bench_embed.py
 	$(BIN)/python tests/bench/bench_image_read.py
 
 # pairs and keepers of one and of ten million documents: a quarter of an hour, 20 GB of disk
