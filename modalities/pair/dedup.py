@@ -15,15 +15,18 @@ import pyarrow as pa
 
 from ...curator.columns import buffers, fixed_column, fixed_rows
 from ...curator.dedup.preference import order_by
+from ...curator.dedup.spill import spacious
 from ...curator.options import DedupOptions, Options, judge, measure, search
-from ...curator.stage import Columns, Dedup, Entered, Floats, Ints, Pairs, Value
-from ..image import phash
+from ...curator.stage import Columns, Dedup, Entered, Floats, Ints, Pairs, Value, Workspace
+from ..image import phash, phash_index
+from ..image.perceptual import EXACT_UP_TO
 from ..text.fss import ShingleSets, shingle_sets
 from ..text.jaccard import jaccard
 from ..text.tokens import tokens_of
 
 CLIP_SCORE = "pair.clip_score.score"
 _FLAT = 3.0  # contrast under which a thumbnail has no structure, as in image.dedup.perceptual [grey levels]
+_MOVED = 4096  # thumbnails at a time
 _AT_A_TIME = 1 << 20  # pairs of captions
 _MOST = 1000  # captions of one picture that others are compared with: a logo may have a million
 
@@ -131,7 +134,7 @@ class PairDedup(Dedup):
         Pairs of the same picture and the same caption are searched once, for the most preferred of them.
         """
         order = self.order(entered)
-        picture, alike = self._pictures(entered, order)
+        picture, alike, notes = self._pictures(entered, order)
         kinds = _kinds(picture, entered.column("fingerprint").to_numpy()[order])
         captions = _sets(entered.column("words").take(pa.array(order[kinds.first])))
         found = [_copies(kinds)]
@@ -140,16 +143,23 @@ class PairDedup(Dedup):
             near = similarity >= self._floor
             found += _all_members(kinds, a[near], b[near], similarity[near])
         one, other, similarity = (np.concatenate(each) for each in zip(*found, strict=True))
-        return Pairs(order[one], order[other], similarity, {"capped_pictures": int((np.bincount(picture[kinds.first]) > _MOST).sum())})
+        notes |= {"capped_pictures": int((np.bincount(picture[kinds.first]) > _MOST).sum())}
+        return Pairs(order[one], order[other], similarity, notes)
 
-    def _pictures(self, entered: Entered, order: Ints) -> tuple[Ints, Ints]:
-        """(n,) the number of each record's picture, records in order; (p, 2) numbers of pictures that look the same."""
+    def way(self, count: int) -> str:
+        """As image.dedup.perceptual does."""
+        if not self._looks or count <= EXACT_UP_TO:
+            return ""
+        return f"pictures are each compared with those that an index of hashes proposes (above {EXACT_UP_TO:,})"
+
+    def _pictures(self, entered: Entered, order: Ints) -> tuple[Ints, Ints, dict[str, int]]:
+        """(n,) the number of each record's picture, records in order; (p, 2) numbers of pictures that look the same; notes."""
         digest = fixed_rows(entered.column("digest"), np.uint64, (2,))[order]
         if not self._looks:
-            return _numbered(digest), np.zeros((0, 2), np.int64)
+            return _numbered(digest), np.zeros((0, 2), np.int64), {}
         rank = np.empty(entered.size, np.int64)
         rank[order] = np.arange(entered.size)
-        thumbs = np.empty((entered.size, phash.SIDE, phash.SIDE), np.uint8)
+        thumbs = spacious((entered.size, phash.SIDE, phash.SIDE), np.uint8, entered.workspace)
         structured = np.zeros(entered.size, np.bool_)
         for at, column in entered.chunks("thumb"):
             rows, place = fixed_rows(column, np.uint8, (phash.SIDE, phash.SIDE)), rank[at]
@@ -159,8 +169,19 @@ class PairDedup(Dedup):
         places = np.flatnonzero(structured)
         number, first = np.unique(picture[places], return_index=True)
         by = np.argsort(first)
-        a, b, _ = phash.similar_pairs(thumbs[places[first[by]]], self.options.image_threshold)
-        return picture, number[by][np.stack([a, b], 1)]
+        heads = places[first[by]]  # ascending: the first of each picture moves to the front
+        for start in range(0, len(heads) if len(heads) < len(thumbs) else 0, _MOVED):
+            some = heads[start : start + _MOVED]
+            thumbs[start : start + len(some)] = thumbs[some]
+        a, b, notes = self._similar(thumbs[: len(heads)], entered.workspace)
+        return picture, number[by][np.stack([a, b], 1)], notes
+
+    def _similar(self, thumbs: phash.Thumbs, space: Workspace) -> tuple[Ints, Ints, dict[str, int]]:
+        if len(thumbs) > EXACT_UP_TO:
+            found = phash_index.similar_pairs(thumbs, self.options.image_threshold, space)
+            return found.a, found.b, found.notes
+        a, b, _ = phash.similar_pairs(thumbs, self.options.image_threshold)
+        return a, b, {"images_compared_with_all_others": len(thumbs)}
 
 
 class _Kinds(NamedTuple):

@@ -134,3 +134,9 @@ def test_a_picture_of_many_captions_is_compared_with_those_that_are_preferred(mo
     many = [(one, caption, 90) for caption in [*longest, "w x y z", "q r s t u"]]
     assert twins(many) == {4: (2, 0.8333)}
     assert twins([*many, (small, "w x y z", 90), (small, "i j k l m n", 90)]) == {4: (2, 0.8333), 5: (3, 1.0), 6: (1, 0.8571)}
+
+
+def test_an_index_of_pictures_finds_what_comparing_all_finds(pairs, monkeypatch):
+    found = twins(pairs)
+    monkeypatch.setattr(dedup, "EXACT_UP_TO", 0)
+    assert twins(pairs) == found
