@@ -176,8 +176,8 @@ def test_records_that_kill_the_workers_of_elements(cluster, tmp_path: Path) -> N
 def test_a_user_who_is_nobody_in_particular(cluster, tmp_path: Path) -> None:
     """The other tests are root's. The recipe is one that compiles little: this user has no kernels yet."""
     out, recipe = cluster.home / "out", cluster.home / "r.yaml"
-    write_text_inputs(cluster.home / "in", files=2)
-    flow = f"text: {{sources: [{{path: {cluster.home / 'in'}}}], partition_bytes: 24000, stages: [{{use: text.dedup.exact}}]}}"
+    write_text_inputs(cluster.home / "in", files=1)
+    flow = f"text: {{sources: [{{path: {cluster.home / 'in'}}}], stages: [{{use: text.dedup.exact}}]}}"
     recipe.write_text(f"name: x\n{flow}\noutput: {{path: {out}}}\n")
     cluster.nodes("drain")
     cluster.somebody(*D4A, "slurm", "submit", recipe, "--nodes", 2, "--templates", cluster.templates)
