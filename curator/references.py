@@ -43,13 +43,18 @@ def filled(flow: FlowPlan, stored: pa.RecordBatch, referred: pa.Table | pa.Recor
     for path in sorted(set(paths)):
         mine = sorted((rows[k]["at"], rows[k]["payload_bytes"], k) for k in range(len(rows)) if paths[k] == path)
         try:
-            with path.open("rb", buffering=0) as file:
+            with open(path, "rb", buffering=0, opener=_at_once) as file:
                 for at, size, k in mine:
                     cells[wanted[k]] = os.pread(file.fileno(), size, at)
         except OSError as error:
             raise D4AError(f"cannot be read again: {error.strerror}", str(path), AGAIN) from error
     first = stored.schema.field(0)
     return pa.RecordBatch.from_arrays([pa.array(cells, first.type), *stored.columns[1:]], schema=stored.schema)
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Opened without waiting, should a pipe have taken the file's place: its bytes are not those that were seen."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _path(flow: FlowPlan, origin: int, file: str | None) -> Path:

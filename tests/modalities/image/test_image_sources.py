@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tarfile
 
 import image_makers as makers
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
+from d4a.curator.errors import D4AError
+from d4a.curator.modality import Entry
+from d4a.curator.plan import FlowPlan
+from d4a.curator.recipe import Flow, Source
+from d4a.curator.references import REFERRED, filled
+from d4a.curator.sources import Partition
 from image_sources import write_tar
 
 
@@ -78,3 +86,14 @@ def test_every_image_of_every_source_is_packed_as_it_is(tmp_path, d4a):
         datasets[flow, size] = {name: one for name, one in manifest["files"].items() if "/train/" in name}
     assert datasets["image", "4096B"] == datasets["image", "64MiB"] != {}
     assert {path: hashlib.sha256(path.read_bytes()).digest() for path in before} == before
+
+
+def test_a_pipe_in_the_place_of_an_image_is_an_error_and_not_waited_for(tmp_path):
+    """A later round, and Pack, open files that were listed long before."""
+    os.mkfifo(tmp_path / "a.jpg")
+    entry = Entry(str(tmp_path), "a.jpg", 9, 0, 0, 9)
+    flow = FlowPlan("image", Flow(sources=[Source(path=str(tmp_path))]), (), (Partition("", (entry,)),))
+    stored = pa.record_batch([pa.array([None], pa.large_binary())], ["bytes"])
+    referred = pa.Table.from_pylist([{"origin": 0, "file": None, "at": 0, "payload_bytes": 9}], REFERRED)
+    with pytest.raises(D4AError, match="cannot be read again"):
+        filled(flow, stored, referred)
