@@ -58,6 +58,7 @@ bench: setup
 	$(BIN)/python tests/bench/bench_fuzzy.py
 	$(BIN)/python tests/bench/bench_contained.py
 	$(BIN)/python tests/bench/bench_image.py
+	$(BIN)/python tests/bench/bench_near.py --growth 20000
 	$(BIN)/python tests/bench/bench_embed.py
 	$(BIN)/python tests/bench/bench_image_read.py
 

@@ -69,9 +69,10 @@ def machine_for(recipe: Any, device: Literal["auto", "cpu", "cuda"]) -> Any:
     from .registry import stage_class
     from .stage import Machine
 
-    kinds = [stage_class(spec.use) for flow in recipe.flows().values() for spec in flow.stages]
-    neural = any(kind.cost == "model" for kind in kinds)
-    if neural or device == "cuda" or any(kind.on_card for kind in kinds):
+    specs = [(stage_class(spec.use), spec.options) for flow in recipe.flows().values() for spec in flow.stages]
+    stages = [kind(kind.Options.model_validate(options)) for kind, options in specs]  # an option may make a stage one of cost `model`
+    neural = any(stage.cost == "model" for stage in stages)
+    if neural or device == "cuda" or any(stage.on_card for stage in stages):
         return machine(device, neural)
     return Machine(why="no stage of the recipe uses a card")
 

@@ -47,14 +47,15 @@ class Lacking:
 
 
 def find_models(recipe: Recipe) -> tuple[list[Needed], list[Lacking]]:
-    """The models of all stages with an option `model`, in the recipe's order, and those that are neither here nor to be fetched."""
+    """What stages' options `model` and `embedding` name, in the recipe's order, and what of it is neither here nor to be fetched."""
     here: list[Needed] = []
     lacking: list[Lacking] = []
     for name, spec in ((name, spec) for name, flow in recipe.flows().items() for spec in flow.stages):
         stage = _stage(spec)
-        if not hasattr(stage.options, "model"):
+        option = getattr(stage.options, "model", None) or getattr(stage.options, "embedding", None)
+        if option is None:
             continue
-        label, model = f"{name}/{spec.label}", _named(stage.options.model)
+        label, model = f"{name}/{spec.label}", _named(option)
         try:
             facts = stage.prepare(Machine())
         except D4AError as error:

@@ -272,7 +272,7 @@ def check_recipe(recipe: Recipe) -> None:
     for name, flow in recipe.flows().items():
         kind = _modality(name)
         _check_sources(flow, kind)
-        specs = [spec for spec in flow.stages if stage_class(spec.use).cost != "model"]
+        specs = [spec for spec in flow.stages if PlannedStage(spec.label, spec.use, spec.mode, spec.options).make().cost != "model"]
         rounds = _rounds(specs, kind, Machine())
         for one in rounds:
             _check_needs(one, kind)

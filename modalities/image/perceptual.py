@@ -1,22 +1,29 @@
 """image.dedup.perceptual: copies that were re-encoded, resized, brightened, mirrored, watermarked or cropped.
 
 Works on a grey thumbnail of 32 x 32 cells (phash.py says how), so copies that differ in colour alone count as one.
-A semantic embedding finds other takes of a scene as well; that is another stage with another reason.
+A semantic embedding finds other takes of a scene as well; that is another stage with another reason, and here, on request, it only
+lifts pairs whose pictures nearly agree (lifted.py).
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
+from pydantic import model_validator
 
 from ...curator.columns import fixed_column, fixed_rows
+from ...curator.dedup.embeddings import embedding
 from ...curator.dedup.spill import spacious
-from ...curator.options import DedupOptions, judge, search
-from ...curator.payload import digests
-from ...curator.stage import Columns, Dedup, Entered, Floats, Ints, Pairs, Value
+from ...curator.options import DedupOptions, OptionError, judge, measure, search
+from ...curator.stage import Columns, Dedup, Entered, Facts, Floats, Ints, Machine, Pairs, Value
+from ...models import embed
+from ...models.embed import Embedder, Spec
 from . import phash, phash_index
+from .lifted import with_lifted
 
 EXACT_UP_TO = 50_000  # pictures that are each compared with all others: a CPU minute
 _MOVED = 4096  # thumbnails at a time
@@ -37,6 +44,35 @@ class PerceptualOptions(DedupOptions):
         0.8, "Pairs are kept from this similarity on: above it the threshold moves without a new search.", ge=0.5, le=1
     )
     min_contrast: float = search(3.0, "Flatter images have nothing to compare and are duplicates of none [grey levels of 0 to 255].", ge=0)
+    embedding: Spec | None = measure(
+        None,
+        "A network as in image.dedup.semantic ({clip: NAME, weights: TAG or FILE}, {efficientnet: lite0}): two images whose embeddings"
+        " have a cosine of min_cosine or more and whose spectra agree to `gate` or more are duplicates of that cosine, too. On planted"
+        " copies (crops up to 20 %, mirrored, watermarked …) efficientnet lite0 finds one pair more of 539: leave it null unless your"
+        " own copies ask for it. The stage then costs what a model costs.",
+    )
+    min_cosine: float = search(0.98, "With `embedding`: cosine from which the network's opinion counts.", ge=0, le=1)
+    gate: float = search(
+        0.7, "With `embedding`: similarity of spectra that is needed all the same; other views of a scene are mostly below.", ge=0.5, le=1
+    )
+    batch_size: int = measure(
+        16, "With `embedding`: images a forward pass [images]; the last batch of a unit is padded to it.", ge=1, le=4096
+    )
+
+    @model_validator(mode="after")
+    def _only_with_a_network(self) -> Self:
+        fields = type(self).model_fields
+        for name in ("min_cosine", "gate", "batch_size") if self.embedding is None else ():
+            if getattr(self, name) != fields[name].default:
+                raise OptionError(f"{name} belongs to `embedding`, which is null", name, "name a network, or leave it out")
+        return self
+
+    def of_kind(self, kind: str) -> dict[str, Any]:
+        """As for every stage, but the network stands there without its folder, and without one what belongs to it is left out."""
+        found = super().of_kind(kind)
+        if self.embedding is None:
+            return {name: value for name, value in found.items() if name not in ("embedding", "min_cosine", "gate", "batch_size")}
+        return {k: embed.key_of(self.embedding) if k == "embedding" else v for k, v in found.items()}
 
 
 class Perceptual(Dedup):
@@ -52,10 +88,34 @@ class Perceptual(Dedup):
         Value("pixels", pa.int64(), "width x height of the upright picture: the larger one is kept."),
     )
 
+    options: PerceptualOptions
+
+    def __init__(self, options: PerceptualOptions) -> None:
+        super().__init__(options)
+        if options.embedding is not None:
+            self._size, self._width = embed.shape(options.embedding)
+            self.cost = "model"  # type: ignore[misc]  # of this one
+            self.values = (*type(self).values, *embedding("Output of the network's image tower", self._width))  # type: ignore[misc]
+
     @property
     def needs(self) -> tuple[str, ...]:
-        """The grey picture and the size of the whole one."""
-        return ("gray64", "width", "height")
+        """The grey picture and the size of the whole one; with a network, the picture at its size."""
+        return ("gray64", "width", "height", *([f"rgb{self._size}"] if self.options.embedding is not None else []))
+
+    def prepare(self, machine: Machine) -> Facts:
+        """Find the weights of the network, if any."""
+        spec = self.options.embedding
+        return Facts() if spec is None else embed.facts(embed.find(spec), machine, embed.libraries(spec))
+
+    def open(self, facts: Facts) -> None:
+        """Remember where the weights are; the first batch loads them."""
+        self._facts = facts
+
+    @cached_property
+    def _embedder(self) -> Embedder:
+        assert self.options.embedding is not None
+        local, numeric = self._facts.local, self._facts.numeric
+        return embed.load(self.options.embedding, local["path"], numeric["precision"], local["device"], self.options.batch_size)
 
     @property
     def threshold(self) -> float:
@@ -68,13 +128,17 @@ class Perceptual(Dedup):
 
     def search_key(self) -> dict[str, Any]:
         """Only a threshold under `pairs_from` asks for a new search."""
-        return {"floor": self._floor, "min_contrast": self.options.min_contrast}
+        return {**super().search_key(), "pairs_from": self._floor}
 
     def sketch(self, batch: pa.RecordBatch) -> Columns:
-        """Thumbnail, contrast and area of each picture."""
+        """Thumbnail, contrast and area of each picture; its embedding, where a network is named."""
         thumbs = phash.thumbnails(fixed_rows(batch.column("gray64"), np.uint8, (64, 64)))
         width, height = (batch.column(name).to_numpy(zero_copy_only=False).astype(np.int64) for name in ("width", "height"))
-        return {"thumb": fixed_column(thumbs), "contrast": pa.array(phash.contrast(thumbs)), "pixels": pa.array(width * height)}
+        found = {"thumb": fixed_column(thumbs), "contrast": pa.array(phash.contrast(thumbs)), "pixels": pa.array(width * height)}
+        if self.options.embedding is not None:
+            pixels = fixed_rows(batch.column(f"rgb{self._size}"), np.uint8, (self._size, self._size, 3))
+            found["embedding"] = fixed_column(self._embedder.embed(pixels))
+        return found
 
     def preference(self, entered: Entered) -> Ints:
         """By `keep`; without it larger area first, then more bytes, then input order."""
@@ -98,7 +162,9 @@ class Perceptual(Dedup):
         structured = entered.column("contrast").to_numpy() >= self.options.min_contrast
         compared = compared[structured[compared]]
         thumbs, first, group = _distinct(entered, compared)
-        found = self._similar(thumbs, entered)
+        found, options = self._similar(thumbs, entered), self.options
+        if options.embedding is not None:
+            found = with_lifted(found, entered, self._width, thumbs, compared[first], options.min_cosine, options.gate)
         a, b, similarity = _all_members(found.a, found.b, found.similarity, first, group)
         return Pairs(compared[a], compared[b], similarity, {**found.notes, "flat_images": entered.size - len(compared)})
 
@@ -121,9 +187,10 @@ def _distinct(entered: Entered, compared: Ints) -> tuple[phash.Thumbs, Ints, Int
     thumbs = spacious((len(compared), phash.SIDE, phash.SIDE), np.uint8, entered.workspace)
     names = np.empty(len(compared), "V16")
     for indices, values in entered.chunks("thumb"):
-        at = place[indices]
-        thumbs[at[at >= 0]] = fixed_rows(values, np.uint8, (phash.SIDE, phash.SIDE))[at >= 0]
-        names[at[at >= 0]] = fixed_rows(digests(values.cast(pa.large_binary())), np.dtype("V16"), ())[at >= 0]
+        wanted = place[indices] >= 0
+        at, rows = place[indices][wanted], fixed_rows(values, np.uint8, (phash.SIDE, phash.SIDE))[wanted]
+        thumbs[at] = rows
+        names[at] = np.frombuffer(b"".join(blake2b(row, digest_size=16).digest() for row in rows), "V16")
     _, first, group = np.unique(names, return_index=True, return_inverse=True)
     order = np.argsort(first)
     number = np.empty(len(order), np.int64)

@@ -133,8 +133,9 @@ def _given(thumbs: Thumbs) -> tuple[Thumbs, Ints, Floats, Floats]:
 
 
 def _asked(thumbs: Thumbs, table: Table, start: int, end: int) -> tuple[Words, Words, int]:
-    given = (read_only(table.starts), read_only(table.which), read_only(table.words), read_only(table.low))
-    return _ask(*_given(thumbs[start:end]), start, _KEY, *probes(), _SCALE, *given)
+    before, turned = probes()
+    places = (read_only(table.starts), read_only(table.which))
+    return _ask(*_given(thumbs[start:end]), start, _KEY, before, turned, _SCALE, *places, read_only(table.words), read_only(table.low))
 
 
 def _compare(thumbs: Thumbs, words: Words, pairs: Words, floor: float) -> tuple[Ints, Ints, Floats]:

@@ -1,0 +1,97 @@
+"""image.dedup.perceptual with `embedding`: a network proposes, the pictures' own agreement decides, and the plan knows that it costs."""
+
+import random
+import tempfile
+from pathlib import Path
+
+import image_makers as makers
+import numpy as np
+import pyarrow as pa
+import pytest
+from d4a.curator.load import load
+from d4a.curator.modality import reader_schema
+from d4a.curator.plan import make_plan
+from d4a.curator.stage import Machine, Workspace
+from d4a.modalities.image.decode import Decode, DecodeOptions
+from d4a.modalities.image.modality import Image as ImageModality
+from d4a.modalities.image.perceptual import Perceptual, PerceptualOptions
+from pydantic import ValidationError
+
+LITE0 = {"efficientnet": "lite0"}
+
+
+class Reached:
+    """The records that reached the stage, as Decide shows them."""
+
+    settled = 0
+    workspace = Workspace(Path(tempfile.gettempdir()), 1 << 30)
+
+    def __init__(self, own, sizes):
+        self.own, self.size = {**own, "payload_bytes": pa.array(sizes)}, len(sizes)
+
+    def column(self, name):
+        return pa.chunked_array([self.own[name]])
+
+    def chunks(self, name):
+        yield np.arange(self.size), self.own[name]
+
+
+@pytest.fixture(scope="module")
+def files():
+    pictures = [makers.scene(number) for number in range(6)]
+    marked = [makers.watermarked(makers.cropped(picture, 0.2, random.Random(0))) for picture in pictures]
+    return [makers.encode(picture) for picture in [*pictures, *marked]]
+
+
+@pytest.fixture(scope="module")
+def entered(files):
+    stage = Perceptual(PerceptualOptions(embedding=LITE0))
+    stage.open(stage.prepare(Machine()))
+    schema = reader_schema(ImageModality())
+    columns = {**{name: [None] * len(files) for name in schema.names}, "bytes": files}
+    batch = Decode(DecodeOptions()).change(pa.RecordBatch.from_pydict(columns, schema=schema), frozenset({"gray64", "rgb224"}))
+    return Reached(stage.sketch(batch), [len(data) for data in files])
+
+
+def found(entered, **options):
+    pairs = Perceptual(PerceptualOptions(**options)).pairs(entered)
+    each = zip(pairs.a.tolist(), pairs.b.tolist(), pairs.similarity.tolist(), strict=True)
+    return {(min(a, b), max(a, b)): similarity for a, b, similarity in each}, pairs.notes
+
+
+def test_a_pair_is_lifted_to_its_cosine_where_its_spectra_agree_to_the_gate(entered):
+    plain, _ = found(entered, threshold=0.5, pairs_from=0.5)
+    vectors = np.array([np.frombuffer(row, np.float16) for row in entered.own["embedding"].to_pylist()], float)
+    cosines = vectors @ vectors.T
+    gate = 0.6
+    near = {(a, b): cosines[a, b] for a in range(entered.size) for b in range(a + 1, entered.size) if cosines[a, b] >= 0.7}
+    mine, notes = found(entered, embedding=LITE0, min_cosine=0.7, gate=gate, threshold=0.5, pairs_from=0.5)
+    assert notes["pairs_near_by_embedding"] == len(near) > notes["of_these_spectra_agree"] > 0
+    assert set(plain) <= set(mine)
+    lifted = {pair: similarity for pair, similarity in mine.items() if similarity > plain.get(pair, 0)}
+    assert lifted
+    for pair, similarity in lifted.items():
+        assert similarity == pytest.approx(near[pair], abs=2e-3)
+        assert pair not in plain or plain[pair] >= gate
+    assert found(entered, embedding=LITE0, min_cosine=1.0, threshold=0.5, pairs_from=0.5)[0] == plain
+
+
+def test_options_of_the_network_belong_to_it_and_only_its_own_bounds_search_anew():
+    for name, value in (("gate", 0.8), ("min_cosine", 0.9), ("batch_size", 8)):
+        with pytest.raises(ValidationError, match="embedding"):
+            PerceptualOptions(**{name: value})
+    plain, network = PerceptualOptions(), PerceptualOptions(embedding=LITE0)
+    assert plain.of_kind("measure") == {}
+    assert network.of_kind("measure") == {"embedding": LITE0, "batch_size": 16}
+    keys = [Perceptual(PerceptualOptions(embedding=LITE0, **more)).search_key() for more in ({}, {"threshold": 0.95}, {"gate": 0.8})]
+    assert keys[0] == keys[1] != keys[2] != Perceptual(plain).search_key()
+
+
+@pytest.mark.parametrize(("option", "rounds"), [("", 1), (", embedding: {efficientnet: lite0}", 2)])
+def test_with_a_network_the_stage_sees_survivors_only(files, tmp_path, option, rounds):
+    (tmp_path / "one.jpg").write_bytes(files[0])
+    stages = f"[{{use: image.decode}}, {{use: image.size}}, {{use: image.dedup.perceptual{option}}}]"
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"name: x\nimage: {{sources: [{{path: {tmp_path}/one.jpg}}], stages: {stages}}}\noutput: {{path: {tmp_path}/out}}\n")
+    plan = make_plan(load(str(recipe)), "", Machine(), tmp_path / "out")
+    assert len(plan.flows[0].rounds) == rounds
