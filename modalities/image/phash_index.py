@@ -37,8 +37,8 @@ GATE = 0.72  # least cosine of the 63 lowest terms
 _TERMS = sorted(((u, v) for v in range(HASHED) for u in range(HASHED) if u + v > 0), key=lambda term: (term[0] ** 2 + term[1] ** 2, term))
 _KEY = np.array([HASHED * v + u for u, v in _TERMS[:KEY_BITS]], np.int64)  # their places in a hash
 _SCALE = np.sqrt(np.add.outer(np.arange(HASHED) ** 2, np.arange(HASHED) ** 2).astype(np.float64))
-_BLOCK = 2048  # pictures that ask at a time
-_PAIRS = 1 << 15  # pairs compared at a time
+_BLOCK = 512  # pictures that ask at a time
+_PAIRS = 1 << 13  # pairs compared at a time: their thumbnails are 20 MB at most
 
 
 class Table(NamedTuple):
@@ -77,7 +77,8 @@ def similar_pairs(thumbs: Thumbs, floor: float, space: Workspace) -> Found:
 
     thumbs  (n, 32, 32) uint8   the most preferred first: where look-alikes are too many, these are compared; may be a memory map
 
-    Takes 170 bytes a picture beside 192 that may lie on disk. Nothing depends on memory or cores.
+    Takes about 100 bytes a picture beside 192 that may lie on disk, and looks at an eightieth of all pairs. Nothing depends on memory or
+    cores; what was left out of crowded buckets is counted in the notes.
     """
     table = _table(thumbs)
     words = spacious((len(WINDOWS), len(thumbs)), np.uint64, space)
