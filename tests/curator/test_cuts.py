@@ -169,11 +169,6 @@ def test_killed_in_the_middle_the_next_run_gives_the_same_bytes(tmp_path: Path, 
 
 
 def test_images_are_not_cut(tmp_path: Path, d4a) -> None:
-    from d4a.curator.errors import UsageError
-    from d4a.curator.plan import _rounds
-    from d4a.curator.recipe import StageSpec
-    from d4a.curator.registry import modality
-    from d4a.curator.stage import Machine
-
-    with pytest.raises(UsageError, match="cuts payload that is stored"):
-        _rounds([StageSpec(use=SUBSTRING, label=SUBSTRING)], modality("image"), Machine())
+    recipe = {"name": "x", "image": {"sources": [{"path": "in"}], "stages": [{"use": SUBSTRING}]}, "output": {"path": "out"}}
+    (tmp_path / "r.yaml").write_text(json.dumps(recipe))
+    assert f"`{SUBSTRING}` is no stage for image" in d4a("check", "r.yaml", code=2).stderr
