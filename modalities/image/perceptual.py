@@ -25,7 +25,6 @@ from ...models.embed import Embedder, Spec
 from . import phash, phash_index
 from .lifted import with_lifted
 
-EXACT_UP_TO = 50_000  # pictures that are each compared with all others: a CPU minute
 _MOVED = 4096  # thumbnails at a time
 
 
@@ -149,12 +148,10 @@ class Perceptual(Dedup):
 
     def way(self, count: int) -> str:
         """All pairs, or those that an index proposes."""
-        if count <= EXACT_UP_TO:
-            return "each is compared with all others"
-        return f"each is compared with those that an index of hashes proposes (above {EXACT_UP_TO:,})"
+        return phash_index.way(count)
 
     def pairs(self, entered: Entered) -> Pairs:
-        """Every pair above the floor, or above EXACT_UP_TO different pictures those that an index proposes.
+        """Every pair above the floor, or where pictures are very many, or very many are alike, those that an index proposes.
 
         Of images with one thumbnail only the most preferred is compared with others.
         """
@@ -162,16 +159,11 @@ class Perceptual(Dedup):
         structured = entered.column("contrast").to_numpy() >= self.options.min_contrast
         compared = compared[structured[compared]]
         thumbs, first, group = _distinct(entered, compared)
-        found, options = self._similar(thumbs, entered), self.options
+        found, options = phash_index.near_pairs(thumbs, self._floor, entered.workspace), self.options
         if options.embedding is not None:
             found = with_lifted(found, entered, self._width, thumbs, compared[first], options.min_cosine, options.gate)
         a, b, similarity = _all_members(found.a, found.b, found.similarity, first, group)
         return Pairs(compared[a], compared[b], similarity, {**found.notes, "flat_images": entered.size - len(compared)})
-
-    def _similar(self, thumbs: phash.Thumbs, entered: Entered) -> phash_index.Found:
-        if len(thumbs) > EXACT_UP_TO:
-            return phash_index.similar_pairs(thumbs, self._floor, entered.workspace)
-        return phash_index.Found(*phash.similar_pairs(thumbs, self._floor), {"images_compared_with_all_others": len(thumbs)})
 
 
 def _distinct(entered: Entered, compared: Ints) -> tuple[phash.Thumbs, Ints, Ints]:

@@ -88,17 +88,25 @@ def hashes(thumbs: Thumbs) -> Words:
     return _hashes(one_type(thumbs), WINDOWS, cosines(), WEIGHTS)
 
 
-def similar_pairs(thumbs: Thumbs, floor: float) -> tuple[Ints, Ints, Floats]:
+class CrowdedError(Exception):
+    """Too many pictures are near each other in hash to compare each pair closely."""
+
+
+def similar_pairs(thumbs: Thumbs, floor: float, most: int | None = None) -> tuple[Ints, Ints, Floats]:
     """All pairs of pictures with a window of one near the other or its mirror image, and a similarity of at least `floor`.
 
     thumbs   (n, 32, 32) uint8
+    most     pairs to look at closely; None: any number. Raises CrowdedError where there are more
     returns  a, b (p,) int64 with a < b, sorted; similarity (p,) float64
 
     Every picture is compared with every other: 94 comparisons of 64 bits a pair, and a closer look at about one pair in 2,000.
     """
-    words, parts = hashes(thumbs), []
+    words, parts, count = hashes(thumbs), [], 0
     for start in range(0, len(thumbs), _BLOCK):
         a, b = _propose(words, start, min(start + _BLOCK, len(thumbs)))
+        count += len(a)
+        if most is not None and count > most:
+            raise CrowdedError
         similarity = similarities(thumbs, words, a, b, floor)
         near = similarity >= floor
         parts.append((a[near], b[near], similarity[near]))

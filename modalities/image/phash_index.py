@@ -8,6 +8,7 @@ comparisons, and need training; keys of bits without turning found fewer.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,9 @@ from .phash import HASHED, NEAR_BITS, SIDE, TERMS, WINDOWS, Floats, Ints, Thumbs
 Low = npt.NDArray[np.int8]
 Small = npt.NDArray[np.int32]
 
+EXACT_UP_TO = 50_000  # pictures that are each compared with all others: a CPU minute
+CROWDED = 64  # close looks a picture, or in all _FEW: with more of them the index, which has bounds, is asked for fewer pictures, too
+_FEW = 1 << 18
 KEY_BITS = 16  # signs that make a key: those of the lowest frequencies
 PROBES = 512  # buckets that a window asks, of the 65,536
 BUCKET = 1024  # pictures of a bucket that are looked at: the most preferred
@@ -70,6 +74,22 @@ class Found(NamedTuple):
     b: Ints
     similarity: Floats
     notes: dict[str, int]
+
+
+def way(count: int) -> str:
+    """How so many pictures are compared, in words."""
+    if count <= EXACT_UP_TO:
+        return "pictures are each compared with all others"
+    return f"pictures are each compared with those that an index of hashes proposes (above {EXACT_UP_TO:,})"
+
+
+def near_pairs(thumbs: Thumbs, floor: float, space: Workspace) -> Found:
+    """Each picture compared with all others, or, where pictures or likely pairs are too many, by the index; see `similar_pairs`."""
+    if len(thumbs) <= EXACT_UP_TO:
+        with contextlib.suppress(phash.CrowdedError):
+            found = phash.similar_pairs(thumbs, floor, max(_FEW, CROWDED * len(thumbs)))
+            return Found(*found, {"images_compared_with_all_others": len(thumbs)})
+    return similar_pairs(thumbs, floor, space)
 
 
 def similar_pairs(thumbs: Thumbs, floor: float, space: Workspace) -> Found:

@@ -17,9 +17,8 @@ from ...curator.columns import buffers, fixed_column, fixed_rows
 from ...curator.dedup.preference import order_by
 from ...curator.dedup.spill import spacious
 from ...curator.options import DedupOptions, Options, judge, measure, search
-from ...curator.stage import Columns, Dedup, Entered, Floats, Ints, Pairs, Value, Workspace
+from ...curator.stage import Columns, Dedup, Entered, Floats, Ints, Pairs, Value
 from ..image import phash, phash_index
-from ..image.perceptual import EXACT_UP_TO
 from ..text.fss import ShingleSets, shingle_sets
 from ..text.jaccard import jaccard
 from ..text.tokens import tokens_of
@@ -148,9 +147,7 @@ class PairDedup(Dedup):
 
     def way(self, count: int) -> str:
         """As image.dedup.perceptual does."""
-        if not self._looks or count <= EXACT_UP_TO:
-            return ""
-        return f"pictures are each compared with those that an index of hashes proposes (above {EXACT_UP_TO:,})"
+        return phash_index.way(count) if self._looks else ""
 
     def _pictures(self, entered: Entered, order: Ints) -> tuple[Ints, Ints, dict[str, int]]:
         """(n,) the number of each record's picture, records in order; (p, 2) numbers of pictures that look the same; notes."""
@@ -173,15 +170,8 @@ class PairDedup(Dedup):
         for start in range(0, len(heads) if len(heads) < len(thumbs) else 0, _MOVED):
             some = heads[start : start + _MOVED]
             thumbs[start : start + len(some)] = thumbs[some]
-        a, b, notes = self._similar(thumbs[: len(heads)], entered.workspace)
-        return picture, number[by][np.stack([a, b], 1)], notes
-
-    def _similar(self, thumbs: phash.Thumbs, space: Workspace) -> tuple[Ints, Ints, dict[str, int]]:
-        if len(thumbs) > EXACT_UP_TO:
-            found = phash_index.similar_pairs(thumbs, self.options.image_threshold, space)
-            return found.a, found.b, found.notes
-        a, b, _ = phash.similar_pairs(thumbs, self.options.image_threshold)
-        return a, b, {"images_compared_with_all_others": len(thumbs)}
+        found = phash_index.near_pairs(thumbs[: len(heads)], self.options.image_threshold, entered.workspace)
+        return picture, number[by][np.stack([found.a, found.b], 1)], found.notes
 
 
 class _Kinds(NamedTuple):

@@ -69,3 +69,11 @@ def test_of_look_alikes_without_end_the_most_preferred_are_compared(tmp_path):
     assert notes["images_with_capped_proposals"] == len(alike)
     assert notes["compared_pairs"] <= phash_index.ASKED * len(alike)
     assert all((0, number) in mine for number in range(1, len(alike)))
+
+
+def test_very_many_pictures_that_are_alike_ask_the_index(thumbs, tmp_path):
+    """All with all would take closer looks by the square of their number; a few of natural pictures do not ask it."""
+    alike = np.clip(shrunk(surfaces(1, 5)) + np.random.default_rng(4).integers(-2, 3, (800, 32, 32)), 0, 255).astype(np.uint8)
+    crowded, natural = (phash_index.near_pairs(some, 0.8, Workspace(tmp_path, 1 << 30)) for some in (alike, thumbs[1500:2100]))
+    assert crowded.notes["images_with_capped_proposals"] == len(alike) and set(crowded.b.tolist()) == set(range(1, len(alike)))
+    assert natural.notes == {"images_compared_with_all_others": 600}

@@ -10,6 +10,7 @@ import pytest
 from d4a.curator.columns import fixed_column
 from d4a.curator.dedup.keepers import choose_keepers
 from d4a.curator.stage import Workspace
+from d4a.modalities.image import phash_index
 from d4a.modalities.pair import dedup
 from d4a.modalities.pair.dedup import PairDedup, PairDedupOptions
 from image_makers import encode, scene
@@ -138,5 +139,5 @@ def test_a_picture_of_many_captions_is_compared_with_those_that_are_preferred(mo
 
 def test_an_index_of_pictures_finds_what_comparing_all_finds(pairs, monkeypatch):
     found = twins(pairs)
-    monkeypatch.setattr(dedup, "EXACT_UP_TO", 0)
+    monkeypatch.setattr(phash_index, "EXACT_UP_TO", 0)
     assert twins(pairs) == found
