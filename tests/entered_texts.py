@@ -55,7 +55,7 @@ class Corpus:
     def foreign(self, name: str) -> None:
         return None
 
-    def payload(self, indices: Ints) -> pa.Array:
+    def payload(self, indices: Ints, column: str = "") -> pa.Array:
         self.read += len(indices)
         return self.texts.take(pa.array(indices))
 

@@ -101,18 +101,16 @@ def similar_pairs(thumbs: Thumbs, floor: float, most: int | None = None) -> tupl
 
     Every picture is compared with every other: 94 comparisons of 64 bits a pair, and a closer look at about one pair in 2,000.
     """
-    words, parts, count = hashes(thumbs), [], 0
+    words, proposed, count = hashes(thumbs), [(np.zeros(0, np.int64), np.zeros(0, np.int64))], 0
     for start in range(0, len(thumbs), _BLOCK):
-        a, b = _propose(words, start, min(start + _BLOCK, len(thumbs)))
-        count += len(a)
+        proposed.append(_propose(words, start, min(start + _BLOCK, len(thumbs))))
+        count += len(proposed[-1][0])
         if most is not None and count > most:
             raise CrowdedError
-        similarity = similarities(thumbs, words, a, b, floor)
-        near = similarity >= floor
-        parts.append((a[near], b[near], similarity[near]))
-    if not parts:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    a, b, similarity = (np.concatenate(each) for each in zip(*parts, strict=True))
+    a, b = (np.concatenate(each) for each in zip(*proposed, strict=True))
+    similarity = similarities(thumbs, words, a, b, floor)
+    near = similarity >= floor
+    a, b, similarity = a[near], b[near], similarity[near]
     order = np.lexsort((b, a))
     return a[order], b[order], similarity[order]
 

@@ -30,8 +30,8 @@ Low = npt.NDArray[np.int8]
 Small = npt.NDArray[np.int32]
 
 EXACT_UP_TO = 50_000  # pictures that are each compared with all others: a CPU minute
-CROWDED = 64  # close looks a picture, or in all _FEW: with more of them the index, which has bounds, is asked for fewer pictures, too
-_FEW = 1 << 18
+CROWDED = 32  # close looks a picture, or in all _FEW: with more of them the index, which has bounds, is asked for fewer pictures, too
+_FEW = 1 << 16
 KEY_BITS = 16  # signs that make a key: those of the lowest frequencies
 PROBES = 512  # buckets that a window asks, of the 65,536
 BUCKET = 1024  # pictures of a bucket that are looked at: the most preferred

@@ -44,7 +44,7 @@ class Texts:
             yield np.arange(start, start + len(column)), column
             start += len(column)
 
-    def payload(self, indices: np.ndarray) -> pa.Array:
+    def payload(self, indices: np.ndarray, column: str = "") -> pa.Array:
         return self._text.take(pa.array(indices)).combine_chunks()
 
 

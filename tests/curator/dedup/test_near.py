@@ -45,7 +45,7 @@ class Sketched:
     def foreign(self, name: str) -> None:
         return None
 
-    def payload(self, indices: Ints) -> pa.Array:
+    def payload(self, indices: Ints, column: str = "") -> pa.Array:
         raise AssertionError("only the caller's similarity reads payload")
 
 

@@ -141,7 +141,7 @@ def test_texts_of_earlier_datasets_count_for_memory() -> None:
     class Watched(Corpus):
         most = 0
 
-        def payload(self, indices: Ints) -> pa.Array:
+        def payload(self, indices: Ints, column: str = "") -> pa.Array:
             texts = super().payload(indices)
             self.most = max(self.most, texts.nbytes)
             return texts
