@@ -201,8 +201,10 @@ def _rewritten(text: str, slot: Slot, kinds: list[Any]) -> str:
         return did_you_mean(text, literals)
     if any(is_list(kind) and _may_be(entry, text) for kind in kinds for entry in get_args(kind)):
         return f"put it in brackets: [{text}]"
-    for step, model in slot.nested():
-        mapping = f"{{{next(iter(model.model_fields))}: {text}}}"
+    for step, model in sorted(slot.nested(), key=lambda one: next(iter(one[1].model_fields)) not in text.lower()):
+        name, field = next(iter(model.model_fields.items()))
+        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        mapping = f"{{{name}: {next((choice for choice in choices if choice in text.lower()), text)}}}"
         return f"write `{mapping}`" if not step else f"write `[{mapping}]`" if step == ".0" else ""
     if any(getattr(item, "pattern", None) in NAME_WORDS for item in slot.metadata):
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-")

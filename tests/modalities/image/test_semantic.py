@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from d4a.curator.columns import fixed_column, fixed_rows
-from d4a.curator.errors import MachineError
+from d4a.curator.errors import MachineError, RecipeError
+from d4a.curator.load import load
 from d4a.curator.stage import Machine, Workspace
 from d4a.modalities.image.semantic import SemanticImage, SemanticOptions
 from PIL import Image
@@ -142,3 +143,11 @@ def test_a_crop_and_a_small_copy_are_found_and_another_photograph_is_not():
     near = found.similarity >= worker.threshold
     alike = set(zip(found.a[near].tolist(), found.b[near].tolist(), strict=True))
     assert alike == {(1, 2), (1, 3), (2, 3)}
+
+
+@pytest.mark.parametrize(("name", "form"), [("efficientnet-lite0", "{efficientnet: lite0}"), ("ViT-B-32", "{clip: ViT-B-32}")])
+def test_a_bare_name_of_a_model_is_told_its_form(tmp_path, name, form):
+    stages = f"[{{use: image.decode}}, {{use: image.dedup.semantic, model: {name}}}]"
+    (tmp_path / "r.yaml").write_text(f"name: x\nimage: {{sources: [{{path: in}}], stages: {stages}}}\noutput: {{path: out}}\n")
+    with pytest.raises(RecipeError, match=f"write `{form}`"):
+        load(str(tmp_path / "r.yaml"))
