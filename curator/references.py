@@ -7,13 +7,16 @@ digest of what was seen. Copying them once would spare that and cost the room of
 from __future__ import annotations
 
 import os
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .errors import D4AError
+from .modality import Entry
 from .plan import FlowPlan
 from .stage import Ints
 
@@ -39,15 +42,15 @@ def filled(flow: FlowPlan, stored: pa.RecordBatch, referred: pa.Table | pa.Recor
         return stored
     cells = stored.column(0).to_pylist()
     rows = referred.take(pa.array(wanted)).select(REFERRED.names).to_pylist()
-    paths = [_path(flow, row["origin"], row["file"]) for row in rows]
-    for path in sorted(set(paths)):
-        mine = sorted((rows[k]["at"], rows[k]["payload_bytes"], k) for k in range(len(rows)) if paths[k] == path)
+    paths = [_path(flow, row) for row in rows]
+    by = sorted(range(len(rows)), key=lambda k: (paths[k], rows[k]["at"]))
+    for path, mine in groupby(by, key=paths.__getitem__):
         try:
             with open(path, "rb", buffering=0, opener=_at_once) as file:
-                for at, size, k in mine:
-                    cells[wanted[k]] = os.pread(file.fileno(), size, at)
+                for k in mine:
+                    cells[wanted[k]] = os.pread(file.fileno(), rows[k]["payload_bytes"], rows[k]["at"])
         except OSError as error:
-            raise D4AError(f"cannot be read again: {error.strerror}", str(path), AGAIN) from error
+            raise D4AError(f"cannot be read again: {error.strerror}", path, AGAIN) from error
     first = stored.schema.field(0)
     return pa.RecordBatch.from_arrays([pa.array(cells, first.type), *stored.columns[1:]], schema=stored.schema)
 
@@ -57,15 +60,24 @@ def _at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _path(flow: FlowPlan, origin: int, file: str | None) -> Path:
-    entry = flow.partitions[origin >> 32].entries[origin & 0xFFFFFFFF]
-    return Path(entry.root, entry.path if file is None else file)
+def _path(flow: FlowPlan, row: dict[str, Any]) -> str:
+    return str(Path(_entry(flow, row).root, _name(flow, row)))
+
+
+def _name(flow: FlowPlan, row: dict[str, Any]) -> str:
+    """The file, as its source lists it or a table names it."""
+    return _entry(flow, row).path if row["file"] is None else str(row["file"])
+
+
+def _entry(flow: FlowPlan, row: dict[str, Any]) -> Entry:
+    origin: int = row["origin"]
+    return flow.partitions[origin >> 32].entries[origin & 0xFFFFFFFF]
 
 
 def changed(flow: FlowPlan, referred: pa.Table) -> D4AError | None:
     """The error that names the files of records that are not what the scan saw; None where they refer to none."""
     rows = referred.filter(pc.is_valid(referred.column("at"))).select(["origin", "file"]).to_pylist()
-    names = sorted({row["file"] or flow.partitions[row["origin"] >> 32].entries[row["origin"] & 0xFFFFFFFF].path for row in rows})
+    names = sorted({_name(flow, row) for row in rows})
     if not names:
         return None
     what = f"{len(names)} source files changed since the scan: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"
