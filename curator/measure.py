@@ -86,7 +86,7 @@ class EvidenceWriter:
         self._before_models = one.before_models
         for (planned, _), stage in zip(self._planned, self._stages, strict=True):
             stage.open(planned.facts)
-        self._changes = any(isinstance(stage, Transform) and not stage.derives for stage in self._stages)
+        self._changes = one.changes
         self._schema = evidence_schema(flow, round_index)
         self._file = pq.ParquetWriter(unit.file("evidence", ".parquet"), self._schema, **_written(self._schema))
         self._waiting: list[pa.RecordBatch] = []

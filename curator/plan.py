@@ -98,6 +98,11 @@ class Round:
         return max([planned.make().pass_rows for planned in self.all], default=1)
 
     @property
+    def changes(self) -> bool:
+        """Whether a stage of it may change payload, so that what is stored is stored anew."""
+        return any(isinstance(stage := planned.make(), Transform) and not stage.derives for planned in self.stages)
+
+    @property
     def cuts(self) -> bool:
         """Whether it begins with what a Cut of the round before decided."""
         return bool(self.stages) and self.stages[0].cutter

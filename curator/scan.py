@@ -27,7 +27,7 @@ from .plan import FlowPlan
 from .poison import CRASHED, Guard, Poison, Tolerance, last_line
 from .references import REFERRED, changed, filled, origins
 from .sources import Partition
-from .stage import Cutter, Ints, Stage, Transform
+from .stage import Cutter, Ints
 from .store import UNIT_MANIFEST, Folder, Store, checked, committed, damaged, data_file, digest
 
 SPANS = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64())]))
@@ -278,11 +278,7 @@ def _unreadable(kind: Modality, reason: str, detail: str) -> pa.RecordBatch:
 
 def latest_stored_round(flow: FlowPlan, round_index: int) -> int:
     """The newest round, up to `round_index`, that stored payload: the first, or one with a Transform that may change it."""
-    return max(r for r in range(round_index + 1) if r == 0 or any(_changes(s.make()) for s in flow.rounds[r].stages))
-
-
-def _changes(stage: Stage) -> bool:
-    return isinstance(stage, Transform) and not stage.derives
+    return max(r for r in range(round_index + 1) if r == 0 or flow.rounds[r].changes)
 
 
 def _stored_batches(store: Store, flow: FlowPlan, round_index: int, ordinal: int, rows: Ints) -> Iterator[pa.RecordBatch]:

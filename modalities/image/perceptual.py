@@ -8,7 +8,6 @@ lifts pairs whose pictures nearly agree (lifted.py).
 from __future__ import annotations
 
 from functools import cached_property
-from hashlib import blake2b
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,8 +23,6 @@ from ...models import embed
 from ...models.embed import Embedder, Spec
 from . import phash, phash_index
 from .lifted import with_lifted
-
-_MOVED = 4096  # thumbnails at a time
 
 
 class PerceptualOptions(DedupOptions):
@@ -182,16 +179,13 @@ def _distinct(entered: Entered, compared: Ints) -> tuple[phash.Thumbs, Ints, Int
         wanted = place[indices] >= 0
         at, rows = place[indices][wanted], fixed_rows(values, np.uint8, (phash.SIDE, phash.SIDE))[wanted]
         thumbs[at] = rows
-        names[at] = np.frombuffer(b"".join(blake2b(row, digest_size=16).digest() for row in rows), "V16")
+        names[at] = phash.names(rows).view("V16")[:, 0]
     _, first, group = np.unique(names, return_index=True, return_inverse=True)
     order = np.argsort(first)
     number = np.empty(len(order), np.int64)
     number[order] = np.arange(len(order))
     first = first[order].astype(np.int64)
-    for start in range(0, len(first) if len(first) < len(thumbs) else 0, _MOVED):
-        some = first[start : start + _MOVED]
-        thumbs[start : start + len(some)] = thumbs[some]
-    return thumbs[: len(first)], first, number[group]
+    return phash.to_front(thumbs, first), first, number[group]
 
 
 def _all_members(a: Ints, b: Ints, similarity: Floats, first: Ints, group: Ints) -> tuple[Ints, Ints, Floats]:

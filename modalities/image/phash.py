@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ FEWEST = 2.0**-2  # a window with less than this share of the picture's energy s
 _COARSE = 2.0**-16  # terms are products of numbers of 8, 14 and 14 bits; so many of them count
 _GAIN = 1e-4  # a smaller gain does not move a window
 _MOVES, _GIVE_UP = 3, 0.25  # after so many moves, so far below the floor, no copy was ever on its way
+_MOVED = 4096  # thumbnails at a time
 _BLOCK = 512  # pictures compared at a time: their hashes stay in the processor's cache
 
 
@@ -70,6 +72,21 @@ def thumbnails(gray64: Thumbs) -> Thumbs:
     """(n, 64, 64) uint8 -> (n, 32, 32) uint8: means of 2 x 2 pixels, rounded."""
     four = gray64.reshape(-1, SIDE, 2, SIDE, 2).sum((2, 4), dtype=np.uint16)
     return np.asarray((four + 2) >> 2, np.uint8)
+
+
+def names(thumbs: Thumbs) -> Words:
+    """(n, 2) uint64: blake2b-16 of each of (n, 32, 32) thumbnails, equal for equal ones."""
+    found = b"".join(blake2b(thumb, digest_size=16).digest() for thumb in np.ascontiguousarray(thumbs))
+    return np.frombuffer(found, np.uint64).reshape(-1, 2)
+
+
+def to_front(thumbs: Thumbs, wanted: Ints) -> Thumbs:
+    """The thumbnails at `wanted`, ascending, moved to the front in place: they may be many, and on disk."""
+    if len(wanted) < len(thumbs):
+        for start in range(0, len(wanted), _MOVED):
+            some = wanted[start : start + _MOVED]
+            thumbs[start : start + len(some)] = thumbs[some]
+    return thumbs[: len(wanted)]
 
 
 def contrast(thumbs: Thumbs) -> Floats:

@@ -6,7 +6,6 @@ image.dedup.* and text.dedup.*. Pictures are compared first, since a caption may
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -25,7 +24,6 @@ from ..text.tokens import tokens_of
 
 CLIP_SCORE = "pair.clip_score.score"
 _FLAT = 3.0  # contrast under which a thumbnail has no structure, as in image.dedup.perceptual [grey levels]
-_MOVED = 4096  # thumbnails at a time
 _AT_A_TIME = 1 << 20  # pairs of captions
 _MOST = 1000  # captions of one picture that others are compared with: a logo may have a million
 
@@ -161,16 +159,13 @@ class PairDedup(Dedup):
         for at, column in entered.chunks("thumb"):
             rows, place = fixed_rows(column, np.uint8, (phash.SIDE, phash.SIDE)), rank[at]
             thumbs[place], structured[place] = rows, phash.contrast(rows) >= _FLAT
-            digest[place] = np.where(structured[place, None], _hashes(rows), digest[place])
+            digest[place] = np.where(structured[place, None], phash.names(rows), digest[place])
         picture = _numbered(digest)
         places = np.flatnonzero(structured)
         number, first = np.unique(picture[places], return_index=True)
         by = np.argsort(first)
-        heads = places[first[by]]  # ascending: the first of each picture moves to the front
-        for start in range(0, len(heads) if len(heads) < len(thumbs) else 0, _MOVED):
-            some = heads[start : start + _MOVED]
-            thumbs[start : start + len(some)] = thumbs[some]
-        found = phash_index.near_pairs(thumbs[: len(heads)], self.options.image_threshold, entered.workspace)
+        heads = places[first[by]]  # ascending: the first of each picture
+        found = phash_index.near_pairs(phash.to_front(thumbs, heads), self.options.image_threshold, entered.workspace)
         return picture, number[by][np.stack([found.a, found.b], 1)], found.notes
 
 
@@ -254,12 +249,6 @@ def _numbered(rows: Any) -> Ints:
     """(n, w) words -> (n,) int64: a number for each distinct row, from 0."""
     whole = np.ascontiguousarray(rows).view(f"V{rows.itemsize * rows.shape[1]}").reshape(-1)
     return np.unique(whole, return_inverse=True)[1].reshape(-1).astype(np.int64)
-
-
-def _hashes(rows: phash.Thumbs) -> Any:
-    """(n, 2) uint64: blake2b-16 of each thumbnail."""
-    found = b"".join(hashlib.blake2b(row, digest_size=16).digest() for row in np.ascontiguousarray(rows))
-    return np.frombuffer(found, np.uint64).reshape(-1, 2)
 
 
 def _sets(words: pa.ChunkedArray) -> ShingleSets:

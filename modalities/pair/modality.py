@@ -19,8 +19,7 @@ from ...curator.stage import Columns
 from ..image.modality import Image
 from ..image.read import read_entry
 from ..image.records import PAIR_COLUMNS
-
-_PREVIEW_CHARACTERS = 600
+from ..text.rows import excerpt
 
 
 class Pair(Image):
@@ -56,5 +55,4 @@ class Pair(Image):
         """As images; of the caption the first 600 characters."""
         if column != "text":
             return super().preview(payload)
-        head = payload[: 4 * _PREVIEW_CHARACTERS].decode("utf-8", "ignore")  # a character cut at the end
-        return "text/plain", head[:_PREVIEW_CHARACTERS].encode()
+        return "text/plain", excerpt(payload)

@@ -22,12 +22,11 @@ from .conversations import joined_text, structure_of
 from .html import check_html
 from .json_strings import quoted, quoted_sizes
 from .read import FORMATS, format_by_name, read_entry
-from .rows import COLUMNS
+from .rows import COLUMNS, excerpt
 from .streams import compression
 from .warc import WITHOUT_TEXT
 from .warc_records import can_be_cut
 
-_PREVIEW_CHARACTERS = 600
 _TEXT_HEAD, _URL_HEAD, _META_HEAD, _RECORD_HEAD, _TAIL = b'{"text":', b',"url":', b',"meta":', b'{"record":', b"}"
 
 
@@ -95,8 +94,7 @@ class Text(Modality):
 
     def preview(self, payload: bytes, column: str = "") -> tuple[str, bytes]:
         """The first 600 characters."""
-        head = payload[: 4 * _PREVIEW_CHARACTERS].decode("utf-8", "ignore")  # a character cut at the end
-        return "text/plain", head[:_PREVIEW_CHARACTERS].encode()
+        return "text/plain", excerpt(payload)
 
 
 def _body(text: bytes, url: str | None, meta: bytes | None, record: bytes | None) -> bytes:

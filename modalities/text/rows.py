@@ -22,11 +22,18 @@ BATCH_BYTES = 4 << 20
 BATCH_RECORDS = 2048
 MAX_RECORD_BYTES = 64 << 20  # a longer line, file or cell is refused; memory stays bounded whatever the input
 _DETAIL_CHARACTERS = 200
+_EXCERPT_CHARACTERS = 600
 
 
 def short(detail: str) -> str:
     """A detail that fits a table cell."""
     return detail if len(detail) <= _DETAIL_CHARACTERS else detail[: _DETAIL_CHARACTERS - 1] + "…"
+
+
+def excerpt(text: bytes) -> bytes:
+    """What a report shows of a text: its first 600 characters."""
+    head = text[: 4 * _EXCERPT_CHARACTERS].decode("utf-8", "ignore")  # a character cut at the end
+    return head[:_EXCERPT_CHARACTERS].encode()
 
 
 class Rows:
