@@ -8,6 +8,8 @@ import json
 import os
 from pathlib import Path
 
+import pyarrow.dataset as ds
+
 MODULE = '''
 import os
 import re
@@ -122,3 +124,9 @@ def write(folder: Path, orders: dict[str, str], stages: str = DEADLY) -> Path:
     flow = f"text:\n  sources: [{{path: {folder / 'in'}}}]\n  partition_bytes: 150000\n  stages: [{stages}]\n"
     recipe.write_text(f"name: x\n{flow}output: {{path: {folder / 'a'}}}\n")
     return recipe
+
+
+def crashed(root: Path) -> dict[str, tuple[str, str, str | None]]:
+    """Key -> stage, reason and detail of the records of a dataset that crashed a stage or took too long."""
+    rows = ds.dataset(sorted((root / "ledger").glob("*.parquet"))).to_table().to_pylist()
+    return {r["key"]: (r["stage"], r["reason"], r["detail"]) for r in rows if r["reason"] in ("crashed", "timeout")}

@@ -8,7 +8,7 @@ import pyarrow.dataset as ds
 import pytest
 from d4a.curator.ahead import ahead
 from d4a.curator.errors import D4AError
-from deadly_stages import install, write
+from deadly_stages import crashed, install, write
 
 STAGES = "{use: text.acme.early}, {use: text.acme.model}"
 
@@ -17,11 +17,6 @@ STAGES = "{use: text.acme.early}, {use: text.acme.model}"
 def env(tmp_path: Path) -> dict[str, str]:
     """With the deadly stages installed."""
     return install(tmp_path / "site")
-
-
-def crashed(root: Path) -> dict[str, tuple[str, str, str | None]]:
-    rows = ds.dataset(sorted((root / "ledger").glob("*.parquet"))).to_table().to_pylist()
-    return {r["key"]: (r["stage"], r["reason"], r["detail"]) for r in rows if r["reason"] in ("crashed", "timeout")}
 
 
 def test_records_that_crash_a_model_or_what_runs_ahead_of_it_cost_themselves(tmp_path: Path, env: dict[str, str], d4a) -> None:

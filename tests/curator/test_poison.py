@@ -14,9 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.dataset as ds
 import pytest
-from deadly_stages import install, write
+from deadly_stages import crashed, install, write
 from image_makers import encode, scene
 from processes import children, in_session
 from small_corpus import published, write_recipe, write_text_inputs
@@ -26,11 +25,6 @@ from small_corpus import published, write_recipe, write_text_inputs
 def env(tmp_path: Path) -> dict[str, str]:
     """With the deadly stage installed."""
     return install(tmp_path / "site")
-
-
-def crashed(root: Path) -> dict[str, tuple[str, str, str | None]]:
-    rows = ds.dataset(sorted((root / "ledger").glob("*.parquet"))).to_table().to_pylist()
-    return {r["key"]: (r["stage"], r["reason"], r["detail"]) for r in rows if r["reason"] in ("crashed", "timeout")}
 
 
 def test_records_that_crash_a_stage_cost_themselves_whatever_the_workers(tmp_path: Path, env: dict[str, str], d4a) -> None:

@@ -1,8 +1,6 @@
 """image.dedup.perceptual with `embedding`: a network proposes, the pictures' own agreement decides, and the plan knows that it costs."""
 
 import random
-import tempfile
-from pathlib import Path
 
 import image_makers as makers
 import numpy as np
@@ -11,29 +9,14 @@ import pytest
 from d4a.curator.load import load
 from d4a.curator.modality import reader_schema
 from d4a.curator.plan import make_plan
-from d4a.curator.stage import Machine, Workspace
+from d4a.curator.stage import Machine
 from d4a.modalities.image.decode import Decode, DecodeOptions
 from d4a.modalities.image.modality import Image as ImageModality
 from d4a.modalities.image.perceptual import Perceptual, PerceptualOptions
+from entered_pictures import Reached
 from pydantic import ValidationError
 
 LITE0 = {"efficientnet": "lite0"}
-
-
-class Reached:
-    """The records that reached the stage, as Decide shows them."""
-
-    settled = 0
-    workspace = Workspace(Path(tempfile.gettempdir()), 1 << 30)
-
-    def __init__(self, own, sizes):
-        self.own, self.size = {**own, "payload_bytes": pa.array(sizes)}, len(sizes)
-
-    def column(self, name):
-        return pa.chunked_array([self.own[name]])
-
-    def chunks(self, name):
-        yield np.arange(self.size), self.own[name]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +33,7 @@ def entered(files):
     schema = reader_schema(ImageModality())
     columns = {**{name: [None] * len(files) for name in schema.names}, "bytes": files}
     batch = Decode(DecodeOptions()).change(pa.RecordBatch.from_pydict(columns, schema=schema), frozenset({"gray64", "rgb224"}))
-    return Reached(stage.sketch(batch), [len(data) for data in files])
+    return Reached({**stage.sketch(batch), "payload_bytes": pa.array([len(data) for data in files])})
 
 
 def found(entered, **options):

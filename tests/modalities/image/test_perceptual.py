@@ -1,10 +1,7 @@
 """image.dedup.perceptual and image.dedup.exact: which near copies are found, and that nothing else is."""
 
 import random
-import tempfile
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
 
 import image_makers as makers
 import numpy as np
@@ -12,35 +9,13 @@ import pyarrow as pa
 import pytest
 from d4a.curator.dedup.keepers import choose_keepers
 from d4a.curator.payload import digests
-from d4a.curator.stage import Workspace
 from d4a.modalities.image import phash
 from d4a.modalities.image.decode import Decode, DecodeOptions
 from d4a.modalities.image.exact import ExactImage
 from d4a.modalities.image.perceptual import Perceptual, PerceptualOptions
+from entered_pictures import Reached
 from PIL import Image
 from pydantic import ValidationError
-
-
-@dataclass
-class Reached:
-    """The records that reached a dedup, as Decide shows them."""
-
-    own: dict[str, pa.Array]
-    settled = 0
-
-    @property
-    def size(self):
-        return len(self.own["payload_bytes"])
-
-    workspace = Workspace(Path(tempfile.gettempdir()), 1 << 20)
-
-    def column(self, name):
-        return pa.chunked_array([self.own[name]])
-
-    def chunks(self, name):
-        for start in range(0, self.size, 50):
-            values = self.own[name].slice(start, 50)
-            yield np.arange(start, start + len(values)), values
 
 
 def reached(files, stage=None):
@@ -50,7 +25,9 @@ def reached(files, stage=None):
     columns = {"bytes": files, "reason": [None] * len(files), "detail": [None] * len(files)}
     batch = Decode(DecodeOptions()).change(pa.RecordBatch.from_pydict(columns, schema=schema), frozenset({"gray64"}))
     payload = batch.column("bytes")
-    return Reached({**stage.sketch(batch), "digest": digests(payload), "payload_bytes": pa.array([len(f) for f in files], pa.int64())})
+    return Reached(
+        {**stage.sketch(batch), "digest": digests(payload), "payload_bytes": pa.array([len(f) for f in files], pa.int64())}, memory=1 << 20
+    )
 
 
 def duplicates(files, **options):

@@ -2,8 +2,6 @@
 
 import subprocess
 import sys
-import tempfile
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,35 +11,13 @@ import pytest
 from d4a.curator.columns import fixed_column, fixed_rows
 from d4a.curator.errors import MachineError, RecipeError
 from d4a.curator.load import load
-from d4a.curator.stage import Machine, Workspace
+from d4a.curator.stage import Machine
 from d4a.modalities.image.semantic import SemanticImage, SemanticOptions
+from entered_pictures import Reached
 from PIL import Image
 from pydantic import ValidationError
 
 LITE0 = {"efficientnet": "lite0"}
-
-
-@dataclass
-class Reached:
-    """The records that reached the stage, as Decide shows them."""
-
-    own: dict[str, pa.Array]
-    others: dict[str, pa.Array]
-
-    @property
-    def size(self):
-        return len(self.own["payload_bytes"])
-
-    def column(self, name):
-        return pa.chunked_array([self.own[name]])
-
-    def chunks(self, name):
-        yield np.arange(self.size), self.own[name]
-
-    workspace = Workspace(Path(tempfile.gettempdir()), 1 << 30)
-
-    def foreign(self, name):
-        return pa.chunked_array([self.others[name]]) if name in self.others else None
 
 
 def photograph(name):

@@ -1,46 +1,18 @@
 """pair.dedup: one survivor of a picture with a caption, however both were copied; neither of them alone is enough."""
 
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pytest
 from d4a.curator.columns import fixed_column
 from d4a.curator.dedup.keepers import choose_keepers
-from d4a.curator.stage import Workspace
 from d4a.modalities.image import phash_index
 from d4a.modalities.pair import dedup
 from d4a.modalities.pair.dedup import PairDedup, PairDedupOptions
+from entered_pictures import Reached
 from image_makers import encode, scene
 from PIL import Image
 
 SURF = "A man riding a wave on top of a surfboard"
-
-
-@dataclass
-class Reached:
-    """The records that reached the stage, as Decide shows them."""
-
-    own: dict[str, pa.Array]
-    others: dict[str, pa.Array]
-
-    settled = 0
-    workspace = Workspace(Path(tempfile.gettempdir()), 1 << 30)
-
-    @property
-    def size(self):
-        return len(self.own["payload_bytes"])
-
-    def column(self, name):
-        return pa.chunked_array([self.own[name]])
-
-    def chunks(self, name):
-        yield np.arange(self.size), self.own[name]
-
-    def foreign(self, name):
-        return pa.chunked_array([self.others[name]]) if name in self.others else None
 
 
 def grey(picture):
