@@ -30,6 +30,7 @@ CRASHED = "crashed"
 REASONS = (CRASHED, TIMEOUT)
 CRASHES = 100  # that a run bears where the recipe says nothing of bad records: more, and the stage is broken
 _DETAIL_CHARACTERS = 200
+_KILLS_BELIEVED = 3  # at one place, with no other worker beside
 _Result = TypeVar("_Result")
 
 
@@ -99,8 +100,17 @@ class Poison:
 
 
 def after_death(unit: Unit, death: Death) -> Unit:
-    """The unit to run next after its worker died alone: with more care, or without the record. Raises D4AError where none is to blame."""
+    """The unit to run next after its worker died alone: as it was, with more care, or without the record.
+
+    Raises D4AError where no record is to blame. A SIGKILL may have come from outside: it is believed when it comes again at the place.
+    """
     place = death.place
+    if death.cause == "SIGKILL":
+        where = [place.stage, place.at, place.row, place.step]
+        killed = unit["killed"] + 1 if unit.get("killed_at") == where else 1
+        unit = {**unit, "killed_at": where, "killed": killed}
+        if killed < _KILLS_BELIEVED:
+            return unit
     if unit["kind"] != "scan" or place.stage == NOTHING or death.cause == UNIT_TIME:
         raise _unexplained(unit, death)
     store = Store(Path(unit["root"]))
