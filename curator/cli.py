@@ -88,10 +88,10 @@ def curate(
 
     get_ready()
     from .doctor import usual_workers
-    from .load import digest
+    from .load.files import digest
     from .progress import Reporter
     from .run import curate as run_recipe
-    from .summary import show_outcome
+    from .show.summary import show_outcome
 
     loaded = load_recipe(recipe, overrides, out)
     with Reporter("json" if json else "people") as reporter:
@@ -126,12 +126,12 @@ def plan(recipe: RecipePath, out: Out = None, overrides: Overrides = None, devic
     """Show what would run, where and why, without running it."""
     from .doctor import memory_share
     from .forecast import forecasts, ways
-    from .load import digest
+    from .load.files import digest
     from .plan import make_plan
-    from .scan import parts_of
+    from .scan.partition import parts_of
+    from .show.summary import show_plan
     from .stage import Dedup
     from .store import Store
-    from .summary import show_plan
 
     loaded = load_recipe(recipe, overrides, out)
     root = Path(loaded.output.path).absolute()
@@ -147,7 +147,7 @@ def plan(recipe: RecipePath, out: Out = None, overrides: Overrides = None, devic
 def check(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Read a recipe and name everything that is wrong with it, all at once."""
     from .plan import check_recipe
-    from .summary import counted
+    from .show.summary import counted
 
     loaded = load_recipe(recipe, overrides, None)
     check_recipe(loaded)
@@ -164,7 +164,7 @@ def models(recipe: RecipePath, overrides: Overrides = None, json: AsJson = False
     from dataclasses import asdict
 
     from .needed import find_models
-    from .show_catalog import show_models
+    from .show.catalog import show_models
 
     here, lacking = find_models(load_recipe(recipe, overrides, None))
     if json:
@@ -186,7 +186,7 @@ def why(
 ) -> None:
     """Say why a record was kept or dropped; without a KEY, the table of drops by stage and reason."""
     from .explain import Previews, explain, overview
-    from .summary import why_dataset, why_record
+    from .show.summary import why_dataset, why_record
 
     if key is None:
         manifest, drops = overview(dataset)
@@ -210,7 +210,7 @@ def compare(
 ) -> None:
     """Say which decisions flip between two datasets, and how far measured values are apart: other thresholds, or another machine."""
     from .compare import compare as find_differences
-    from .show_compare import show_comparison
+    from .show.compare import show_comparison
 
     found = find_differences(a, b)
     print_json(found.as_json()) if json else show_comparison(console(), found)
@@ -222,7 +222,7 @@ def verify(dataset: DatasetPath) -> None:
     from .errors import D4AError
     from .shards.manifest import read
     from .shards.verify import verify as find_problems
-    from .summary import counted
+    from .show.summary import counted
 
     manifest = read(dataset)
     problems = find_problems(dataset)
@@ -241,7 +241,7 @@ def stages(name: Annotated[str | None, typer.Argument(metavar="NAME", help="A st
     """List the stages, or describe one."""
     from .catalog import describe
     from .registry import stage_names
-    from .show_catalog import show_stage, show_stages
+    from .show.catalog import show_stage, show_stages
 
     if name is None:
         show_stages(console(), [describe(one) for one in stage_names()])
@@ -255,7 +255,7 @@ def stages(name: Annotated[str | None, typer.Argument(metavar="NAME", help="A st
 def recipes() -> None:
     """List the shipped recipes."""
     from .catalog import recipes as shipped
-    from .show_catalog import show_recipes
+    from .show.catalog import show_recipes
 
     show_recipes(console(), shipped())
 
@@ -288,7 +288,7 @@ def copy(
 def doctor(device: Device = "auto") -> None:
     """Say what this machine can run, and what is missing for the rest."""
     from .doctor import machine, probe
-    from .show_catalog import show_doctor
+    from .show.catalog import show_doctor
 
     show_doctor(console(), probe())
     chosen = machine(device)

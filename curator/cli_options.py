@@ -41,7 +41,7 @@ AcceptClass = Annotated[bool, typer.Option("--accept-class", help="Measure anew 
 
 def load_recipe(recipe: str, overrides: list[str] | None, out: Path | None) -> Any:
     """The recipe as the command line changes it."""
-    from .load import load
+    from .load.files import load
 
     loaded = load(recipe, overrides or [])
     if out is None:

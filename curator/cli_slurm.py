@@ -37,7 +37,7 @@ def submit(
     dry_run: DryRun = False,
 ) -> None:
     """Submit what a recipe needs, or what is missing of it: arrays of units, and driver jobs between them."""
-    from .load import digest
+    from .load.files import digest
     from .plan import make_plan
     from .slurm.submit import Wanted
 
@@ -126,8 +126,8 @@ def drive(
 ) -> None:
     """What a driver job does."""
     from .progress import Reporter
+    from .show.summary import show_outcome
     from .slurm.submit import drive as run_step
-    from .summary import show_outcome
 
     with Reporter() as reporter:
         outcome = run_step(dataset, step, reporter, ray_address)

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from .errors import D4AError
-from .evidence import Evidence, read_payload
 from .ledger import drops_by_reason, find
-from .payload import as_seen
 from .plan import Plan, published_plan
+from .scan.evidence import Evidence, read_payload
+from .scan.payload import as_seen
 from .shards.manifest import Dataset, read
 from .store import Store
 

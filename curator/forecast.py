@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .dedup.bands import probability
 from .plan import FlowPlan
-from .scan import parts_of
+from .scan.partition import parts_of
 from .stage import Dedup
 from .store import Store
 

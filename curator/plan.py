@@ -21,9 +21,9 @@ import pyarrow as pa
 from .dedup.earlier import Earlier
 from .dedup.preference import lacking
 from .errors import D4AError, UsageError
+from .load.stages import works_on
 from .modality import Entry, Modality
 from .recipe import Flow, Recipe, StageSpec
-from .recipe_stages import works_on
 from .registry import modality, stage_class, stage_names
 from .sources import Partition, list_sources, partition
 from .stage import Cut, Cutter, Dedup, Facts, Filter, Machine, Sampling, Stage, Transform

@@ -1,7 +1,7 @@
 """What a recipe may say. Pure schema: importing it costs pydantic and nothing else.
 
 The options of a stage belong to the stage (`curator.options.Options`); here a stage is its name, its label and
-a mapping of options that `load.py` hands to the stage's own model.
+a mapping of options that `load` hands to the stage's own model.
 """
 
 from __future__ import annotations

@@ -19,21 +19,21 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from .decide import decide_key, read_verdicts
+from .decide.verdicts import decide_key, read_verdicts
 from .doctor import memory_share
 from .engines.local import STEP_S, UNIT_S, LocalEngine, Unit, Work
 from .engines.ray import RayEngine
 from .errors import D4AError, MachineError
-from .evidence import Evidence
-from .layout import layout_key
 from .outcome import FlowOutcome, Outcome
-from .pack import packed, published_shards
+from .pack.layout import layout_key
+from .pack.publish import publish
+from .pack.shards import packed, published_shards
 from .plan import FlowPlan, Plan, make_plan, save_plan
-from .poison import REASONS, Tolerance, after_death
 from .progress import Reporter
-from .publish import publish
 from .recipe import Recipe
-from .scan import Part, parts_of
+from .scan.evidence import Evidence
+from .scan.partition import Part, parts_of
+from .scan.poison import REASONS, Tolerance, after_death
 from .slurm.jobs import check_free
 from .sources import changed
 from .stage import Judging, Machine

@@ -15,8 +15,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from .catalog import builtin, describe
+from .load.stages import FLOWS, LABEL, works_on
 from .recipe import Recipe, StageSpec, parse_bytes
-from .recipe_stages import FLOWS, LABEL, works_on
 from .registry import stage_class
 
 Schema = dict[str, Any]

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from .backends.device import choose
-from .cuts import read_spans
-from .decide import decide_round, read_kept
+from .decide.cuts import read_spans
+from .decide.verdicts import decide_round, read_kept
 from .engines.local import Unit
 from .engines.worker import ALONE
-from .evidence import Evidence
-from .layout import lay_out
-from .pack import pack_shard
+from .pack.layout import lay_out
+from .pack.shards import pack_shard
 from .plan import FlowPlan, Plan, load_plan
-from .scan import Part, missing_rows, parts_of, scan_partition
+from .scan.evidence import Evidence
+from .scan.partition import Part, missing_rows, parts_of, scan_partition
 from .stage import Ints
 from .store import Store, checked, committed, data_file
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from d4a.curator.errors import RecipeError
-from d4a.curator.load import load
+from d4a.curator.load.files import load
 
 GOOD = """\
 name: demo

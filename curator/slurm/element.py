@@ -9,8 +9,8 @@ import sys
 
 from ..doctor import memory_share
 from ..engines.local import LocalEngine, Unit
-from ..poison import after_death
 from ..progress import Reporter
+from ..scan.poison import after_death
 from ..units import run_unit
 
 EXIT_REQUEUE = 75  # EX_TEMPFAIL of sysexits.h: the same command would go on

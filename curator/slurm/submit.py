@@ -22,9 +22,9 @@ from ..engines.slurm import SlurmEngine
 from ..errors import D4AError, UsageError
 from ..outcome import Outcome
 from ..plan import FlowPlan, Plan, make_plan
-from ..poison import after_death
 from ..progress import Reporter
 from ..run import Deferred, Driver, Engine, begin, ray_engine
+from ..scan.poison import after_death
 from ..store import Store, committed, write_json
 from ..units import decide_step, is_committed, layout_step, needs_card, pack_step, scan_step
 from .jobs import Step, Submission, check_free, folder, max_array_size, sbatch, scancel

@@ -28,9 +28,9 @@ import numpy as np
 from bench_image import BATCH, decoded, drawn, found
 from d4a.curator.columns import fixed_rows
 from d4a.curator.doctor import machine
-from d4a.curator.load import digest, load
+from d4a.curator.load.files import digest, load
 from d4a.curator.plan import make_plan
-from d4a.curator.scan import parts_of, scan_partition
+from d4a.curator.scan.partition import parts_of, scan_partition
 from d4a.curator.stage import Machine
 from d4a.curator.store import Store
 
@@ -38,12 +38,12 @@ PASS = 16
 DEVICE = '''
 import fcntl, os, time
 import pyarrow as pa
-import d4a.curator.measure
+import d4a.curator.scan.measure
 from d4a.curator.options import Options, measure
 from d4a.curator.stage import Filter, Value
 
 if os.environ["BENCH_AHEAD"] == "no":
-    d4a.curator.measure.ahead = iter
+    d4a.curator.scan.measure.ahead = iter
 
 
 class DeviceOptions(Options):

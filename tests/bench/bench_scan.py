@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import orjson
 import pyarrow as pa
 from bench_text import commands_cpu, made_up, timed
-from d4a.curator.load import digest, load
+from d4a.curator.load.files import digest, load
 from d4a.curator.plan import make_plan
-from d4a.curator.scan import scan_partition
+from d4a.curator.scan.partition import scan_partition
 from d4a.curator.stage import Machine
 from d4a.curator.store import Store
 

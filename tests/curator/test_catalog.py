@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from d4a.curator.catalog import OptionDoc, RuleDoc, builtin, describe, recipe_path, recipes
-from d4a.curator.load import load
+from d4a.curator.load.files import load
 from foreign_stages import installed
 
 

@@ -10,7 +10,7 @@ import image_makers
 import pyarrow as pa
 import pytest
 from d4a.curator.compare import _distances, compare
-from d4a.curator.load import digest, load
+from d4a.curator.load.files import digest, load
 from d4a.curator.progress import Reporter
 from d4a.curator.run import curate
 from d4a.curator.stage import Machine

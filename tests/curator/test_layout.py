@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
-from d4a.curator.names import unique_keys
+from d4a.curator.scan.names import unique_keys
 from small_corpus import published, write_text_inputs
 
 RECIPE = """name: small

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 import pytest
-from d4a.curator.ahead import ahead
 from d4a.curator.errors import D4AError
+from d4a.curator.scan.ahead import ahead
 from deadly_stages import crashed, install, write
 
 STAGES = "{use: text.acme.early}, {use: text.acme.model}"

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 from d4a.curator.catalog import recipe_path, recipes
-from d4a.curator.load import load
+from d4a.curator.load.files import load
 from d4a.curator.schema import recipe_schema
 from foreign_stages import installed
 

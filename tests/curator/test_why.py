@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from d4a.curator.summary import why_record
+from d4a.curator.show.summary import why_record
 from rich.console import Console
 
 ROW = {

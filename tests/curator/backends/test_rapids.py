@@ -18,8 +18,8 @@ from d4a.curator.dedup import clusters, neighbours
 from d4a.curator.dedup.embeddings import EmbeddingDedup, EmbeddingOptions
 from d4a.curator.errors import MachineError
 from d4a.curator.plan import PlannedStage
+from d4a.curator.show.summary import _show_place
 from d4a.curator.stage import Dedup, Machine, Workspace
-from d4a.curator.summary import _show_place
 from d4a.modalities.text import fss
 from d4a.modalities.text.minhash import Permutations, minhash, nemo_permutations, own_permutations
 from d4a.modalities.text.on_card import minhash_by, sketches_by, who_hashes, who_sketches

@@ -14,7 +14,7 @@ from d4a.curator.engines.local import LocalEngine
 from d4a.curator.engines.worker import _serve
 from d4a.curator.errors import D4AError
 from d4a.curator.journal import JOURNAL_BYTES
-from d4a.curator.poison import after_death
+from d4a.curator.scan.poison import after_death
 from processes import in_session
 
 _DRIVER = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import dedent
 
-from d4a.curator.load import load
+from d4a.curator.load.files import load
 from recipe_texts import GOOD, said, write
 
 # ------------------------------------------------------------------------------------------------ extends

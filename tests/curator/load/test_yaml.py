@@ -8,7 +8,7 @@ from unicodedata import east_asian_width
 
 import pytest
 from d4a.curator.errors import RecipeError
-from d4a.curator.load import load
+from d4a.curator.load.files import load
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recipe_texts import GOOD, said, write

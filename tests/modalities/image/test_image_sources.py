@@ -15,7 +15,7 @@ from d4a.curator.errors import D4AError
 from d4a.curator.modality import Entry
 from d4a.curator.plan import FlowPlan
 from d4a.curator.recipe import Flow, Source
-from d4a.curator.references import REFERRED, filled
+from d4a.curator.scan.references import REFERRED, filled
 from d4a.curator.sources import Partition
 from image_sources import write_tar
 

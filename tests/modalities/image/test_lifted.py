@@ -6,7 +6,7 @@ import image_makers as makers
 import numpy as np
 import pyarrow as pa
 import pytest
-from d4a.curator.load import load
+from d4a.curator.load.files import load
 from d4a.curator.modality import reader_schema
 from d4a.curator.plan import make_plan
 from d4a.curator.stage import Machine

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from d4a.curator.dedup.keepers import choose_keepers
-from d4a.curator.payload import digests
+from d4a.curator.scan.payload import digests
 from d4a.modalities.image import phash
 from d4a.modalities.image.decode import Decode, DecodeOptions
 from d4a.modalities.image.exact import ExactImage

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from d4a.curator.columns import fixed_column, fixed_rows
 from d4a.curator.errors import MachineError, RecipeError
-from d4a.curator.load import load
+from d4a.curator.load.files import load
 from d4a.curator.stage import Machine
 from d4a.modalities.image.semantic import SemanticImage, SemanticOptions
 from entered_pictures import Reached

@@ -13,7 +13,7 @@ import pytest
 from d4a.curator.columns import fixed_rows
 from d4a.curator.dedup.bands import band_keys, probability
 from d4a.curator.errors import RecipeError
-from d4a.curator.load import load
+from d4a.curator.load.files import load
 from d4a.modalities.text.fss import signatures
 from d4a.modalities.text.fuzzy import FuzzyOptions, FuzzyText
 from d4a.modalities.text.fuzzy_options import PRESETS

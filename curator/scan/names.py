@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .columns import buffers
-from .stage import Ints
+from ..columns import buffers
+from ..stage import Ints
 
 _AT_ONCE = 1 << 20  # keys in one table, about
 

@@ -16,7 +16,7 @@ from unicodedata import category
 
 import yaml
 
-from .errors import Problem
+from ..errors import Problem
 
 MAX_CHARS = 256 * 1024  # of one file, and of one file with its aliases written out: a recipe is a page or two
 MAX_DEPTH = 32

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .errors import D4AError
-from .modality import Entry
-from .plan import FlowPlan
-from .stage import Ints
+from ..errors import D4AError
+from ..modality import Entry
+from ..plan import FlowPlan
+from ..stage import Ints
 
 # origin: partition ordinal << 32 | number of the entry in it; file, at: see modality.REFERENCE
 REFERRED = pa.schema([("origin", pa.int64()), ("file", pa.string()), ("at", pa.int64()), ("payload_bytes", pa.int64())])

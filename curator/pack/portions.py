@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .evidence import Evidence
-from .measure import GROUP_ROWS, evidence_schema
-from .scan import Part
-from .stage import Bools, Ints, Value
+from ..scan.evidence import Evidence
+from ..scan.measure import GROUP_ROWS, evidence_schema
+from ..scan.partition import Part
+from ..stage import Bools, Ints, Value
 
 _FEW = GROUP_ROWS // 4  # records of small partitions are put together until they are this many
 

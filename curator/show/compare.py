@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .compare import Comparison, Difference, FlowComparison
-from .errors import visible
+from ..compare import Comparison, Difference, FlowComparison
+from ..errors import visible
 
 _SHOWN = 20  # flips of a flow; --json has them all
 

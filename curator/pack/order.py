@@ -11,11 +11,11 @@ import hashlib
 import numpy as np
 import pyarrow as pa
 
-from .chance import keyed_hashes
-from .names import hexadecimal
-from .recipe import Output
-from .shards.tar import BLOCK, RECORD, sample_bytes
-from .stage import Ints
+from ..chance import keyed_hashes
+from ..recipe import Output
+from ..scan.names import hexadecimal
+from ..shards.tar import BLOCK, RECORD, sample_bytes
+from ..stage import Ints
 
 _SAMPLE_KEY_BYTES = 10
 

@@ -11,18 +11,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .explain import Previews
-from .outcome import FlowOutcome
-from .pack import BESIDE, packed, published_shards
-from .plan import LIBRARIES, FlowPlan, Plan, code_key
-from .report.content import flow_content
-from .report.page import render
-from .shards import card, croissant
-from .shards.energon import energon_files, write_sqlite
-from .shards.indexes import folder_indexes
-from .shards.manifest import Dataset, File, FlowCounts, Shard, StageCounts, describe_file, merkle_root, read
-from .stage import Dedup
-from .store import DATASET, Store, committed, data_file, digest, file_digest, read_json, replacing, sync_file, write_json
+from ..explain import Previews
+from ..outcome import FlowOutcome
+from ..plan import LIBRARIES, FlowPlan, Plan, code_key
+from ..report.content import flow_content
+from ..report.page import render
+from ..shards import card, croissant
+from ..shards.energon import energon_files, write_sqlite
+from ..shards.indexes import folder_indexes
+from ..shards.manifest import Dataset, File, FlowCounts, Shard, StageCounts, describe_file, merkle_root, read
+from ..stage import Dedup
+from ..store import DATASET, Store, committed, data_file, digest, file_digest, read_json, replacing, sync_file, write_json
+from .shards import BESIDE, packed, published_shards
 
 REPORT = "report.html"
 

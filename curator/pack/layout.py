@@ -19,19 +19,19 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from .decide import read_kept
-from .evidence import Evidence, place_schema
-from .ledger import LEDGER, SCHEMA_VERSION
-from .measure import MEMBER, member_suffixes
+from ..decide.verdicts import read_kept
+from ..ledger import LEDGER, SCHEMA_VERSION
+from ..plan import FlowPlan, code_key
+from ..recipe import Output
+from ..scan.evidence import Evidence, place_schema
+from ..scan.measure import MEMBER, member_suffixes
+from ..scan.partition import latest_stored_round
+from ..scan.references import REFERRED, origins
+from ..stage import Bools
+from ..store import Folder, Store, checked, committed, data_file, digest, intact
 from .order import Order
 from .packlist import PackFiles, Rows
-from .plan import FlowPlan, code_key
 from .portions import PART, Portion, portions
-from .recipe import Output
-from .references import REFERRED, origins
-from .scan import latest_stored_round
-from .stage import Bools
-from .store import Folder, Store, checked, committed, data_file, digest, intact
 from .tables import Clusters, Measured, MeasuredValue, TableFiles, Verdicts, edited_chars, ledger_rows
 
 LAYOUT_FORMAT = 2

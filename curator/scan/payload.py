@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .backends.cpu import lean_kernel, read_only, scratch
-from .columns import Bytes, Offsets, buffers, fixed_column
-from .stage import Bools, Ints
+from ..backends.cpu import lean_kernel, read_only, scratch
+from ..columns import Bytes, Offsets, buffers, fixed_column
+from ..stage import Bools, Ints
 
 _DIGEST = 16  # bytes
 _WORD = 8  # bytes; a record begins at a multiple of it, with the length of every column, -1 for null

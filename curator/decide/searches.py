@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .evidence import View
-from .plan import PlannedStage, code_key
-from .stage import Pairs, Spans
-from .store import Folder, Store, checked, committed, data_file, digest
+from ..plan import PlannedStage, code_key
+from ..scan.evidence import View
+from ..stage import Pairs, Spans
+from ..store import Folder, Store, checked, committed, data_file, digest
 
 Found = TypeVar("Found", Pairs, Spans)
 

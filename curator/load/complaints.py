@@ -15,9 +15,9 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from .errors import Problem
+from ..errors import Problem
+from ..wording import NAME_WORDS, Slot, close_names, did_you_mean, is_list, is_size, listed, members, type_words
 from .positions import Node, Spot
-from .wording import NAME_WORDS, Slot, close_names, did_you_mean, is_list, is_size, listed, members, type_words
 
 Path = tuple[str | int, ...]
 

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from . import complaints, wording
-from .catalog import modality_names, recipe_path, recipes
-from .errors import Problem, RecipeError
+from .. import wording
+from ..catalog import modality_names, recipe_path, recipes
+from ..errors import Problem, RecipeError
+from ..recipe import Flow, Output, Recipe, Source
+from . import complaints
 from .overrides import apply, override_number
 from .positions import MAX_CHARS, Node, Spot, Text, compose
-from .recipe import Flow, Output, Recipe, Source
-from .recipe_stages import FLOWS, read_stages
+from .stages import FLOWS, read_stages
 
 
 def load(path: str, overrides: Sequence[str] = ()) -> Recipe:

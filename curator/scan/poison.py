@@ -20,11 +20,11 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from .engines.worker import TIMEOUT, UNIT_TIME, Death, Unit
-from .errors import D4AError
-from .journal import BACK, FRONT, JOURNAL, NOTHING, READ
-from .plan import FlowPlan, load_plan
-from .store import Store, read_json, write_json
+from ..engines.worker import TIMEOUT, UNIT_TIME, Death, Unit
+from ..errors import D4AError
+from ..journal import BACK, FRONT, JOURNAL, NOTHING, READ
+from ..plan import FlowPlan, load_plan
+from ..store import Store, read_json, write_json
 
 CRASHED = "crashed"
 REASONS = (CRASHED, TIMEOUT)

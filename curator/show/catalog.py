@@ -10,9 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from .catalog import ShippedRecipe, StageDoc
-    from .doctor import Report
-    from .needed import Needed
+    from ..catalog import ShippedRecipe, StageDoc
+    from ..doctor import Report
+    from ..needed import Needed
 
 _KINDS = {
     "measure": "a change scans anew",

@@ -16,16 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .backends.device import Backend
-from .errors import D4AError
+from ..backends.device import Backend
+from ..errors import D4AError
+from ..plan import FlowPlan
+from ..stage import Ints, Workspace
+from ..store import Store, damaged
 from .measure import evidence_schema
 from .names import Sources, unique_keys
+from .partition import Part, latest_stored_round, parts_of, read_columns
 from .payload import Stored, as_seen
-from .plan import FlowPlan
 from .references import REFERRED, changed, filled, origins
-from .scan import Part, latest_stored_round, parts_of, read_columns
-from .stage import Ints, Workspace
-from .store import Store, damaged
 
 CHUNK_ROWS = 4096
 PLACE = pa.schema([("payload", pa.dictionary(pa.int32(), pa.string())), ("start", pa.int64())])

@@ -11,12 +11,13 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from . import complaints, wording
-from .errors import D4AError, Problem
+from .. import wording
+from ..errors import D4AError, Problem
+from ..recipe import Flow, Recipe, StageSpec
+from ..registry import stage_class, stage_names
+from ..stage import Cut, Dedup, Stage
+from . import complaints
 from .positions import Node
-from .recipe import Flow, Recipe, StageSpec
-from .registry import stage_class, stage_names
-from .stage import Cut, Dedup, Stage
 
 FLOWS = [name for name, info in Recipe.model_fields.items() if Flow in get_args(info.annotation)]
 STAGE_KEYS = ("use", "as", "mode")

@@ -19,15 +19,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..dedup.earlier import Joined
+from ..dedup.keepers import choose_keepers
+from ..dedup.preference import named_values
+from ..plan import FlowPlan, PlannedStage, code_key
+from ..scan.evidence import Evidence, View
+from ..stage import Bools, Cut, Cutter, Dedup, Ints, Judgement, Judging, Pairs, Sampling, Spans, Stage
+from ..store import Folder, Store, checked, committed, data_file, digest
 from .cuts import search_spans, whereabouts, write_spans
-from .dedup.earlier import Joined
-from .dedup.keepers import choose_keepers
-from .dedup.preference import named_values
-from .evidence import Evidence, View
-from .plan import FlowPlan, PlannedStage, code_key
 from .searches import found_once
-from .stage import Bools, Cut, Cutter, Dedup, Ints, Judgement, Judging, Pairs, Sampling, Spans, Stage
-from .store import Folder, Store, checked, committed, data_file, digest
 
 VERDICTS = pa.schema(
     [

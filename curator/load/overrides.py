@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from . import wording
+from .. import wording
+from ..errors import Problem
+from ..recipe import Flow, Output, Recipe
 from .complaints import shown
-from .errors import Problem
 from .positions import Node, RefusedError, Spot, Text, clean, compose, visible
-from .recipe import Flow, Output, Recipe
-from .recipe_stages import FLOWS, label_of
+from .stages import FLOWS, label_of
 
 _NAME = "--set "
 _TEXT_STARTS = tuple(">|@`%*&!#?")  # YAML would read structure into these; on a command line they are `>= 1` and `*.jsonl`

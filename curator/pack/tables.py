@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .evidence import Evidence
-from .ledger import LEDGER, ROWS_A_FILE, SCHEMA_VERSION
+from ..ledger import LEDGER, ROWS_A_FILE, SCHEMA_VERSION
+from ..scan.evidence import Evidence
+from ..stage import Bools, Ints, Value
 from .order import Order
 from .portions import Portion
-from .stage import Bools, Ints, Value
 
 _GROUP_ROWS = 65_536
 _CLUSTER_COLUMNS = (

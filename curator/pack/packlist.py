@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from .dedup.spill import Spill
-from .stage import Ints
-from .store import Folder, Store, checked, committed, data_file
+from ..dedup.spill import Spill
+from ..stage import Ints
+from ..store import Folder, Store, checked, committed, data_file
 
 # of one file, about: whoever reads a shard checks all of its file
 _SHARDS, _ROWS = 64, 1_000_000

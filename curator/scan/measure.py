@@ -19,14 +19,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..columns import buffers, fixed_rows, same_rows
+from ..modality import REFERENCE, reader_schema
+from ..plan import FlowPlan, PlannedStage, wanted_columns
+from ..stage import Columns, Cut, Dedup, Filter, Ints, Stage, Transform
+from ..store import Folder
 from .ahead import ahead
-from .columns import buffers, fixed_rows, same_rows
-from .modality import REFERENCE, reader_schema
 from .payload import PayloadWriter, digests, rest_digests
-from .plan import FlowPlan, PlannedStage, wanted_columns
 from .poison import REASONS, Guard
-from .stage import Columns, Cut, Dedup, Filter, Ints, Stage, Transform
-from .store import Folder
 
 # of a row group at least: a small one costs more to write, and later to read, than what is in it
 GROUP_ROWS = 1 << 14

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .errors import D4AError
-from .evidence import check_digests, read_payload
-from .measure import MEMBER
+from ..errors import D4AError
+from ..plan import FlowPlan
+from ..scan.evidence import check_digests, read_payload
+from ..scan.measure import MEMBER
+from ..shards.indexes import shard_indexes
+from ..shards.manifest import Shard, parse
+from ..shards.tar import SamplePlace, TarWriter
+from ..store import DATASET, Folder, Store, committed, file_digest
 from .packlist import read_rows
-from .plan import FlowPlan
-from .shards.indexes import shard_indexes
-from .shards.manifest import Shard, parse
-from .shards.tar import SamplePlace, TarWriter
-from .store import DATASET, Folder, Store, committed, file_digest
 
 CHUNK_BYTES = 16 << 20  # payload held in memory at a time, in several forms
 # suffix in place of `.tar` -> name of the file in the unit's folder

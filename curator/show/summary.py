@@ -11,17 +11,17 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .backends.device import choose
-from .errors import visible
-from .poison import REASONS
-from .report.differences import spaced_words
-from .stage import Dedup
+from ..backends.device import choose
+from ..errors import visible
+from ..report.differences import spaced_words
+from ..scan.poison import REASONS
+from ..stage import Dedup
 
 if TYPE_CHECKING:
-    from .forecast import Forecast
-    from .outcome import FlowOutcome, Outcome
-    from .plan import Plan, PlannedStage
-    from .shards.manifest import Dataset
+    from ..forecast import Forecast
+    from ..outcome import FlowOutcome, Outcome
+    from ..plan import Plan, PlannedStage
+    from ..shards.manifest import Dataset
 
 _WHO = {"cpu": "the CPU", "rapids": "the card"}
 

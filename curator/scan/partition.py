@@ -18,17 +18,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .errors import D4AError
-from .journal import FRONT, JOURNAL
+from ..errors import D4AError
+from ..journal import FRONT, JOURNAL
+from ..modality import REFERENCE, Entry, Modality, reader_schema
+from ..plan import FlowPlan
+from ..sources import Partition
+from ..stage import Cutter, Ints
+from ..store import UNIT_MANIFEST, Folder, Store, checked, committed, damaged, data_file, digest
 from .measure import EvidenceWriter
-from .modality import REFERENCE, Entry, Modality, reader_schema
 from .payload import Stored, as_seen
-from .plan import FlowPlan
 from .poison import CRASHED, Guard, Poison, Tolerance, last_line
 from .references import REFERRED, changed, filled, origins
-from .sources import Partition
-from .stage import Cutter, Ints
-from .store import UNIT_MANIFEST, Folder, Store, checked, committed, damaged, data_file, digest
 
 SPANS = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64())]))
 Rests = dict[int, tuple[int, str, str]]  # see Poison.rests

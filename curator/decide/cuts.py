@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .evidence import Evidence, View
-from .plan import FlowPlan, PlannedStage
-from .scan import SPANS
+from ..plan import FlowPlan, PlannedStage
+from ..scan.evidence import Evidence, View
+from ..scan.partition import SPANS
+from ..stage import Cut, Ints, Spans
+from ..store import Folder, Store, checked, committed, data_file
 from .searches import found_once
-from .stage import Cut, Ints, Spans
-from .store import Folder, Store, checked, committed, data_file
 
 _NAMED = 3  # records of a cut that are named as keeping it
 
