@@ -1,6 +1,6 @@
 """image.dedup.perceptual: copies that were re-encoded, resized, brightened, mirrored, watermarked or cropped.
 
-Works on a grey thumbnail of 32 x 32 cells (phash.py says how), so copies that differ in colour alone count as one.
+Works on a grey thumbnail of 32 x 32 cells and the ranks of its grey levels (phash.py), so copies that differ in colour alone count as one.
 A semantic embedding finds other takes of a scene as well; that is another stage with another reason, and here, on request, it only
 lifts pairs whose pictures nearly agree (lifted.py).
 """
@@ -29,27 +29,27 @@ class PerceptualOptions(DedupOptions):
     """How alike is a duplicate."""
 
     threshold: float = judge(
-        0.9,
+        0.75,
         "Similarity at or above which two images are duplicates. It is the correlation of two spectra (16 x 16 cosine terms of a grey "
-        "thumbnail, weighted by frequency): of one image whole, and of the other, as it is or mirrored, less up to 31 % at each border, "
-        "whichever agrees best. 1: the same thumbnail.",
+        "thumbnail whose levels are replaced by their ranks, weighted by frequency): of one image whole, and of the other, as it is or "
+        "mirrored, less up to 31 % at each border, whichever agrees best. 1: the same ranks.",
         ge=0.5,
         le=phash.ENOUGH,
     )
     pairs_from: float = search(
-        0.8, "Pairs are kept from this similarity on: above it the threshold moves without a new search.", ge=0.5, le=1
+        0.65, "Pairs are kept from this similarity on: above it the threshold moves without a new search.", ge=0.5, le=1
     )
     min_contrast: float = search(3.0, "Flatter images have nothing to compare and are duplicates of none [grey levels of 0 to 255].", ge=0)
     embedding: Spec | None = measure(
         None,
         "A network as in image.dedup.semantic ({clip: NAME, weights: TAG or FILE}, {efficientnet: lite0}): two images whose embeddings"
         " have a cosine of min_cosine or more and whose spectra agree to `gate` or more are duplicates of that cosine, too. On planted"
-        " copies (crops up to 20 %, mirrored, watermarked …) efficientnet lite0 finds one pair more of 539: leave it null unless your"
-        " own copies ask for it. The stage then costs what a model costs.",
+        " copies (crops up to 20 %, mirrored, watermarked …) efficientnet lite0 finds three pairs more of 539, none of 427: leave it null"
+        " unless your own copies ask for it. The stage then costs what a model costs.",
     )
     min_cosine: float = search(0.98, "With `embedding`: cosine from which the network's opinion counts.", ge=0, le=1)
     gate: float = search(
-        0.7, "With `embedding`: similarity of spectra that is needed all the same; other views of a scene are mostly below.", ge=0.5, le=1
+        0.6, "With `embedding`: similarity of spectra that is needed all the same; other views of a scene are mostly below.", ge=0.5, le=1
     )
     batch_size: int = measure(
         16, "With `embedding`: images a forward pass [images]; the last batch of a unit is padded to it.", ge=1, le=4096
@@ -75,7 +75,7 @@ class Perceptual(Dedup):
     """Drop an image that looks like a kept one, whole or cropped; larger pictures are kept first."""
 
     name = "image.dedup.perceptual"
-    version = 2
+    version = 3
     reason = "near_duplicate"
     Options = PerceptualOptions
     values: ClassVar[tuple[Value, ...]] = (
@@ -164,7 +164,7 @@ class Perceptual(Dedup):
 
 
 def _distinct(entered: Entered, compared: Ints) -> tuple[phash.Thumbs, Ints, Ints]:
-    """Thumbnails of records, each once.
+    """Equalised thumbnails of records, each once.
 
     compared  (m,) int64           indices of records
     returns   (f, 32, 32) uint8    distinct thumbnails, in a temporary file where memory is short
@@ -177,7 +177,7 @@ def _distinct(entered: Entered, compared: Ints) -> tuple[phash.Thumbs, Ints, Int
     names = np.empty(len(compared), "V16")
     for indices, values in entered.chunks("thumb"):
         wanted = place[indices] >= 0
-        at, rows = place[indices][wanted], fixed_rows(values, np.uint8, (phash.SIDE, phash.SIDE))[wanted]
+        at, rows = place[indices][wanted], phash.equalised(fixed_rows(values, np.uint8, (phash.SIDE, phash.SIDE))[wanted])
         thumbs[at] = rows
         names[at] = phash.names(rows).view("V16")[:, 0]
     _, first, group = np.unique(names, return_index=True, return_inverse=True)

@@ -1,9 +1,10 @@
-"""Perceptual hashing that survives crops: cosine spectra of a 32 x 32 grey thumbnail and of windows of it.
+"""Perceptual hashing that survives crops and marks: cosine spectra of a 32 x 32 grey thumbnail and of windows of it.
 
-Hashes of 23 fixed windows propose pairs (a crop resembles a window of its original); the best window is then moved
-until the spectra agree most, and that agreement is the similarity. Everything up to the last division is arithmetic of
-whole numbers, so all machines agree. A hash of the whole picture alone (pHash, dHash) is blind to crops of 10 % and more;
-a neural embedding sees them, and takes other pictures of the scene for copies too.
+Grey levels are made ranks first, so that no bright mark, and no bright spot that strangers share, outweighs the rest. Hashes of 23
+fixed windows propose pairs (a crop resembles a window of its original); the best window is then moved until the spectra agree most,
+and that agreement is the similarity. Everything up to the last division is arithmetic of whole numbers, so all machines agree. A hash
+of the whole picture alone (pHash, dHash) is blind to crops of 10 % and more; a neural embedding takes other pictures of the scene for
+copies, too; comparing aligned thumbnails cell by cell, without the worst, finds marks as well, with far more machinery.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ TERMS = 16  # cosine terms each way in a spectrum
 HASHED = 8  # of these, the lowest that make the 63-bit hash (the mean is left out)
 STEPS = 64  # windows start and end on a lattice of 1/64 of the side
 DEEPEST = 20  # a window leaves out at most 20/64 at each border
+EVENED = 8  # grey levels: the noise of an even surface is not made structure
 FRAME = 2  # the outermost 2/64 count only where a window moves there: thin frames are no structure
 NEAR_BITS = 12  # hashes at most this far apart propose a pair
 ENOUGH = 0.99  # a window that agrees this well is not moved any more
@@ -74,6 +76,14 @@ def thumbnails(gray64: Thumbs) -> Thumbs:
     return np.asarray((four + 2) >> 2, np.uint8)
 
 
+def equalised(thumbs: Thumbs) -> Thumbs:
+    """(n, 32, 32) uint8: of how many of its thumbnail's cells each is lighter, 0 (none) to 255 (all).
+
+    Darker cells that differ by no more than EVENED grey levels count in part, equal ones half.
+    """
+    return _equalised(one_type(thumbs))
+
+
 def names(thumbs: Thumbs) -> Words:
     """(n, 2) uint64: blake2b-16 of each of (n, 32, 32) thumbnails, equal for equal ones."""
     found = b"".join(blake2b(thumb, digest_size=16).digest() for thumb in np.ascontiguousarray(thumbs))
@@ -99,7 +109,7 @@ def contrast(thumbs: Thumbs) -> Floats:
 def hashes(thumbs: Thumbs) -> Words:
     """Signs of the 63 lowest cosine terms of every window.
 
-    thumbs   (n, 32, 32) uint8
+    thumbs   (n, 32, 32) uint8   equalised, here and below
     returns  (24, n) uint64   bit 8 v + u: term u across, v down; a window nearly without structure repeats the whole picture
     """
     return _hashes(one_type(thumbs), WINDOWS, cosines(), WEIGHTS)
@@ -146,6 +156,27 @@ def one_type(thumbs: Thumbs) -> Thumbs:
 
 
 # ------------------------------------------------------------------------------------------------- kernels
+
+
+@kernel
+def _equalised(thumbs: Thumbs) -> Thumbs:
+    out, curve, levels = np.empty_like(thumbs), np.empty(256, np.uint8), 2 * EVENED + 1
+    for i in range(len(thumbs)):
+        twice = np.zeros(256 + levels, np.int64)  # from level - EVENED - 1 on: twice the cells that are darker, and once those as dark
+        for y in range(SIDE):
+            for x in range(SIDE):
+                at = np.int64(thumbs[i, y, x]) + EVENED + 1
+                twice[at] += 1
+                twice[at + 1] += 1
+        for at in range(1, len(twice)):
+            twice[at] += twice[at - 1]
+        for level in range(256):
+            share = twice[level + 1 : level + 1 + levels].sum()
+            curve[level] = (255 * share + levels * SIDE**2) // (2 * levels * SIDE**2)
+        for y in range(SIDE):
+            for x in range(SIDE):
+                out[i, y, x] = curve[thumbs[i, y, x]]
+    return out
 
 
 @exact_part

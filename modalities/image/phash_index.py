@@ -36,7 +36,7 @@ KEY_BITS = 16  # signs that make a key: those of the lowest frequencies
 PROBES = 512  # buckets that a window asks, of the 65,536
 BUCKET = 1024  # pictures of a bucket that are looked at: the most preferred
 ASKED = 256  # others that a picture may propose
-GATE = 0.72  # least cosine of the 63 lowest terms
+GATE = 0.6  # least cosine of the 63 lowest terms
 
 _TERMS = sorted(((u, v) for v in range(HASHED) for u in range(HASHED) if u + v > 0), key=lambda term: (term[0] ** 2 + term[1] ** 2, term))
 _KEY = np.array([HASHED * v + u for u, v in _TERMS[:KEY_BITS]], np.int64)  # their places in a hash

@@ -37,7 +37,7 @@ class PairDedupOptions(DedupOptions):
         " exact: files of equal bytes; needs no image.decode. A picture without structure is the same by its bytes only.",
     )
     image_threshold: float = search(
-        0.9,
+        0.75,
         "Similarity of two pictures in the sense of image.dedup.perceptual at or above which they are the same.",
         ge=0.5,
         le=phash.ENOUGH,
@@ -71,6 +71,7 @@ class PairDedup(Dedup):
     """
 
     name: ClassVar[str] = "pair.dedup"
+    version: ClassVar[int] = 2
     reason: ClassVar[str] = "duplicate_pair"
     Options: ClassVar[type[Options]] = PairDedupOptions
     options: PairDedupOptions
@@ -158,8 +159,8 @@ class PairDedup(Dedup):
         structured = np.zeros(entered.size, np.bool_)
         for at, column in entered.chunks("thumb"):
             rows, place = fixed_rows(column, np.uint8, (phash.SIDE, phash.SIDE)), rank[at]
-            thumbs[place], structured[place] = rows, phash.contrast(rows) >= _FLAT
-            digest[place] = np.where(structured[place, None], phash.names(rows), digest[place])
+            thumbs[place], structured[place] = phash.equalised(rows), phash.contrast(rows) >= _FLAT
+            digest[place] = np.where(structured[place, None], phash.names(thumbs[place]), digest[place])
         picture = _numbered(digest)
         places = np.flatnonzero(structured)
         number, first = np.unique(picture[places], return_index=True)

@@ -87,7 +87,7 @@ def compare(root: Path, network: bool) -> None:
     batches = [batch.filter(batch.column("reason").is_null()) for batch in batches]
     thumbs = phash.thumbnails(np.concatenate([fixed_rows(batch.column("gray64"), np.uint8, (64, 64)) for batch in batches]))
     some = np.flatnonzero(phash.contrast(thumbs) >= options.min_contrast)
-    thumbs, names = thumbs[some], names[some]
+    thumbs, names = phash.equalised(thumbs[some]), names[some]
     every = phash.similar_pairs(thumbs, options.threshold)
     windows = list(zip(names[every[0]], names[every[1]], strict=True))
     truth.score("image.dedup.perceptual", windows)
@@ -133,13 +133,13 @@ def grow(count: int) -> None:
         parts.append(128 + 50 * (rough - rough.mean((1, 2), keepdims=True)) / rough.std((1, 2), keepdims=True))
     pictures = np.concatenate(parts)
     pictures = np.concatenate([pictures, pictures[: count // 10] + rng.normal(0, 12, (count // 10, 32, 32))])
-    thumbs = np.clip(np.rint(pictures), 0, 255).astype(np.uint8)
-    phash_index.similar_pairs(thumbs[:300], 0.8, SPACE)  # compiles the kernels
+    thumbs, floor = phash.equalised(np.clip(np.rint(pictures), 0, 255).astype(np.uint8)), PerceptualOptions().pairs_from
+    phash_index.similar_pairs(thumbs[:300], floor, SPACE)  # compiles the kernels
     start = time.process_time()
-    found = phash_index.similar_pairs(thumbs, 0.8, SPACE)
+    found = phash_index.similar_pairs(thumbs, floor, SPACE)
     cost = time.process_time() - start
     start = time.process_time()
-    a, b, _ = phash.similar_pairs(thumbs, 0.8)
+    a, b, _ = phash.similar_pairs(thumbs, floor)
     brute = time.process_time() - start
     both = np.isin(a * count + b, found.a * count + found.b).mean()
     ours, theirs = (f"{1e6 * seconds / count:.0f} us/image" for seconds in (cost, brute))
