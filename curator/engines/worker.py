@@ -28,6 +28,7 @@ Work = Callable[[Unit], dict[str, Any]]
 ALONE = "alone"  # true in a unit that a worker died of: it does one thing at a time, so that the journal names what a second one dies of
 OUT_OF_MEMORY, TIMEOUT, UNIT_TIME = "out of memory", "timeout", "unit time"
 _ENDS_S = 5.0  # for a worker that no longer answers, to end
+_BIRTHS = 9  # tries to begin a worker
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,7 @@ class Worker:
         """`context`: a start method of multiprocessing."""
         self.unit: Unit | None = None
         self._memory = context.RawArray("b", JOURNAL_BYTES)
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, self._memory), daemon=True)
-        self.process.start()
-        theirs.close()
+        self.pipe, self.process = _started(context, self._memory)
         self._killed: tuple[str, str] | None = None
         self._oom_kills = 0
         self._begun = time.monotonic()
@@ -125,6 +123,22 @@ class Worker:
             name = signal.Signals(-code).name
             return Death(name, f"killed by {name}", place)
         return Death(f"exit code {code}", f"ended with exit code {code}", place)
+
+
+def _started(context: Any, memory: Any) -> tuple[Connection, Any]:
+    """A pipe and the process at its other end; another one where it was killed before it had read what to do."""
+    for left in reversed(range(_BIRTHS)):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, memory), daemon=True)
+        try:
+            process.start()
+            break
+        except BrokenPipeError:
+            if not left:
+                raise
+        finally:
+            theirs.close()
+    return ours, process
 
 
 def kill(process: Any) -> None:

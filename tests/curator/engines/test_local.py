@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from d4a.curator.engines.worker import _serve
 from d4a.curator.errors import D4AError
 from d4a.curator.journal import JOURNAL_BYTES
 from d4a.curator.scan.poison import after_death
-from processes import in_session
+from processes import children, in_session
 
 _DRIVER = """
 import time
@@ -48,6 +50,28 @@ def test_a_worker_whose_driver_is_gone_when_it_has_an_answer_says_nothing(capfd:
     ours.close()
     worker.join(60)
     assert worker.exitcode == 0 and capfd.readouterr().err == ""
+
+
+def test_a_worker_killed_before_it_has_read_what_to_do_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, killed = forkserver.connect_to_new_process, []
+
+    def killing(fds: list[int]) -> tuple[int, int]:
+        ends = real(fds)
+        server = forkserver._forkserver._forkserver_pid
+        while not killed:
+            killed.extend(children(server))
+            for process in killed:
+                os.kill(process, signal.SIGKILL)
+        while set(killed) & set(children(server)):
+            time.sleep(0.01)
+        return ends
+
+    monkeypatch.setattr(forkserver, "connect_to_new_process", killing)
+    engine = LocalEngine(1, 0)
+    try:
+        assert list(engine.run([-1, -2], abs)) == [1, 2] and len(killed) == 1
+    finally:
+        engine.close(kill=True)
 
 
 _HANGS = """
