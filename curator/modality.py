@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
@@ -127,13 +129,25 @@ READER_TAIL = [
 ]
 
 
-# where the payload proper lies as it is, for modalities that refer to it
-REFERENCE = [
+# the file that a record names, also one that is refused for it, and what it was when it was read
+NAMED = [
     pa.field("file", pa.string()),  # relative to the entry's root, or absolute; null: the entry's own file
-    pa.field("at", pa.int64()),  # its first byte there; null: nowhere as it is, so that the scan stores it
+    pa.field("file_bytes", pa.int64()),  # these two null: the entry's own file, or none that can be read
+    pa.field("file_mtime_ns", pa.int64()),
 ]
+# where the payload proper lies as it is, for modalities that refer to it
+REFERENCE = [*NAMED, pa.field("at", pa.int64())]  # its first byte there; null: nowhere as it is, so that the scan stores it
 
 
 def reader_schema(modality: Modality) -> pa.Schema:
     """Schema of the batches that `Modality.read` gives."""
     return pa.schema([*modality.columns, *READER_TAIL, *(REFERENCE if modality.refers else [])])
+
+
+def file_state(path: str) -> tuple[int, int] | None:
+    """Size and mtime_ns of a file [bytes, ns]; None where there is none that can be read."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  a Path takes longer than the call, and tables name millions
+    except (OSError, ValueError):
+        return None
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) and os.access(path, os.R_OK) else None

@@ -29,7 +29,7 @@ from .sources import Partition, list_sources, partition
 from .stage import Cut, Cutter, Dedup, Facts, Filter, Machine, Sampling, Stage, Transform
 from .store import Store, digest, file_digest, write_json
 
-EVIDENCE_FORMAT = 5
+EVIDENCE_FORMAT = 6
 LIBRARIES = ("numpy", "pyarrow", "numba", "pillow", "orjson")
 
 
@@ -132,7 +132,8 @@ class FlowPlan:
 
     def scan_key(self, round_index: int, part: Partition) -> str:
         """Key of the evidence of a partition in a round; thresholds are not in it, what was cut out of its records is."""
-        return digest(self._round_keys[round_index], part.uid, *part.cuts[: sum(one.cuts for one in self.rounds[: round_index + 1])])
+        seen = [part.seen] if round_index and part.seen else []
+        return digest(self._round_keys[round_index], part.uid, *seen, *part.cuts[: sum(one.cuts for one in self.rounds[: round_index + 1])])
 
     @cached_property
     def _round_keys(self) -> list[str]:
@@ -169,6 +170,12 @@ class Plan:
         parts = tuple(replace(part, cuts=(*part.cuts, cut)) for part, cut in zip(flow.partitions, cuts, strict=True))
         return replace(self, flows=tuple(replace(f, partitions=parts) if f.name == name else f for f in self.flows))
 
+    def with_seen(self, name: str, digests: list[str]) -> Plan:
+        """The same plan, knowing what the first round found in every partition of a flow: files that tables name are in no other key."""
+        flow = self.flow(name)
+        parts = tuple(replace(part, seen=seen) for part, seen in zip(flow.partitions, digests, strict=True))
+        return replace(self, flows=tuple(replace(f, partitions=parts) if f.name == name else f for f in self.flows))
+
     def numeric_class(self) -> dict[str, dict[str, Any]]:
         """flow/label -> measuring options of a neural stage, and what decides its digits."""
         stages = [(flow.name, stage) for flow in self.flows for one in flow.rounds for stage in one.stages if stage.facts.numeric]
@@ -194,7 +201,7 @@ class Plan:
                 flow=Flow.model_validate(flow["flow"]),
                 rounds=tuple(Round(_stages(r["stages"]), _stages(r["carried"])) for r in flow["rounds"]),
                 partitions=tuple(
-                    Partition(p["uid"], tuple(Entry(**e) for e in p["entries"]), tuple(p["cuts"])) for p in flow["partitions"]
+                    Partition(p["uid"], tuple(Entry(**e) for e in p["entries"]), tuple(p["cuts"]), p["seen"]) for p in flow["partitions"]
                 ),
                 skipped=flow["skipped"],
             )

@@ -95,6 +95,8 @@ class Driver:
             for flow in flows:
                 self._scan(flow, round_index)
             self._end_of_step()
+            if round_index == 0:
+                self._know_seen()
             for flow in flows:
                 self._decide(self.plan.flow(flow.name), round_index)
         for flow in self.plan.flows:
@@ -140,17 +142,25 @@ class Driver:
     def _evidence(self, flow: FlowPlan) -> Evidence:
         return Evidence(self.store, flow, self.plan.limit, known=self._parts[flow.name])
 
+    def _know_seen(self) -> None:
+        """Later rounds measure what the first one found, not what was there before."""
+        for flow in self.plan.flows:
+            if flow.modality.refers and len(flow.rounds) > 1:
+                self.plan = self.plan.with_seen(flow.name, [parts[0].digest for parts in self._evidence(flow).parts(0)])
+                self._stamp = save_plan(self.store, self.plan)
+
     def _scan_units(self, flow: FlowPlan, round_index: int) -> Iterator[Unit]:
         """One unit for every partition with something to scan; bad records of what is scanned are counted."""
         before = self._decided[flow.name][-1] if round_index else ""
         evidence = self._evidence(flow)
         starts = evidence.starts if before else np.zeros(len(flow.partitions) + 1, np.int64)
         for ordinal, parts in enumerate(evidence.parts(round_index)):
-            for part in parts:
-                self._bad[flow.name].add(part.manifest["bad"])
-            unit = {"kind": "scan", "flow": flow.name, "round": round_index, "partition": ordinal, "before": before}
+            unit = {"kind": "scan", "flow": flow.name, "round": round_index, "partition": ordinal, "before": before, "run": self.run_id}
             unit.update(start=int(starts[ordinal]), end=int(starts[ordinal + 1]))
-            if not is_scanned(self.store, flow, unit, parts):
+            done = is_scanned(self.store, flow, unit, parts)
+            for part in parts if done or round_index else ():  # what is looked at again counts its own
+                self._bad[flow.name].add(part.manifest["bad"])
+            if not done:
                 yield unit
 
     def _scan_first(self, flow: FlowPlan, name: str, todo: list[Unit]) -> None:

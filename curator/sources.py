@@ -31,11 +31,13 @@ class Partition:
     """One unit of scanning: entries in order, and the digest that identifies them.
 
     cuts  digest of what each Cut that was decided in this run takes out of its records, "" for nothing
+    seen  in rounds behind the first, and where payload is referred to, digest of what the first one found
     """
 
     uid: str
     entries: tuple[Entry, ...]
     cuts: tuple[str, ...] = ()
+    seen: str = ""
 
     @property
     def size(self) -> int:

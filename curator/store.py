@@ -166,8 +166,12 @@ class Folder:
             temporary.replace(self.path / name)
             files[stem] = {"name": name, "sha256": sha256, "bytes": (self.path / name).stat().st_size}
         self._fence()
-        content = {"files": files, **self.manifest}
-        write_json(self.path / UNIT_MANIFEST, {**content, "check": digest(content)})
+        write_manifest(self.path, {"files": files, **self.manifest})
+
+
+def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    """Commit a unit folder whose data files are in place, or say more of a committed one."""
+    write_json(path / UNIT_MANIFEST, {**manifest, "check": digest(manifest)})
 
 
 def committed(path: Path) -> dict[str, Any] | None:
@@ -270,6 +274,16 @@ class Store:
             except OSError as error:
                 raise write_error(error, self.state / "lock") from error
             yield
+
+    def uncommit(self, act: str, flow: str, key: str) -> None:
+        """Have a unit, or all parts of one, done anew; their files stay for whoever reads them."""
+        for manifest in self.unit(act, flow, key).rglob(UNIT_MANIFEST):
+            manifest.unlink(missing_ok=True)
+
+    def drop_unit(self, act: str, flow: str, key: str) -> None:
+        """Forget a unit with all that was found out about it."""
+        self.uncommit(act, flow, key)
+        shutil.rmtree(self.unit(act, flow, key), ignore_errors=True)
 
     def drop_state(self, *acts: str) -> None:
         """Forget committed units, and what is known of the published files (`--fresh`)."""

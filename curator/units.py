@@ -35,7 +35,7 @@ def run_unit(unit: Unit) -> dict[str, Any]:
         entering = _entering(store, flow, unit) if unit["before"] else None
         cuts = read_spans(store, flow, unit["before"], unit["start"], unit["end"]) if unit["before"] else None
         borne, care, overlap = plan.recipe.max_bad_records, unit.get("care"), not unit.get(ALONE)
-        counts = scan_partition(store, flow, unit["round"], unit["partition"], entering, cuts, fence, borne, care, overlap)
+        counts = scan_partition(store, flow, unit["round"], unit["partition"], entering, cuts, fence, borne, care, overlap, unit["run"])
         return {"partition": unit["partition"], **counts}
     if unit["kind"] == "pack":
         if is_committed(store, plan, unit):
@@ -56,9 +56,9 @@ def is_committed(store: Store, plan: Plan, unit: Unit) -> bool:
 
 
 def is_scanned(store: Store, flow: FlowPlan, unit: Unit, parts: list[Part]) -> bool:
-    """Whether parts hold all rows of a unit of a scan."""
+    """Whether parts hold all rows of a unit of a scan, and its run knows that the files they name are as they were."""
     missing = missing_rows(parts, _entering(store, flow, unit) if unit["before"] else None)
-    return missing is not None and not len(missing)
+    return missing is not None and not len(missing) and all(part.looked(unit.get("run")) for part in parts)
 
 
 def _entering(store: Store, flow: FlowPlan, unit: Unit) -> Ints:

@@ -245,7 +245,7 @@ def check_digests(store: Store, flow: FlowPlan, payload: pa.Table, expected: pa.
     other = expected.filter(pa.array(~as_seen(payload, expected, proper)))
     if other.num_rows:
         referred = flow.modality.refers and proper in payload.column_names
-        raise (changed(flow, other) if referred else None) or damaged(store.state / other.column("payload")[0].as_py())
+        raise (changed(store, flow, other) if referred else None) or damaged(store.state / other.column("payload")[0].as_py())
 
 
 # -------------------------------------------------------------------------------------------------- views

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..columns import buffers, fixed_rows, same_rows
-from ..modality import REFERENCE, reader_schema
+from ..modality import NAMED, REFERENCE, reader_schema
 from ..plan import FlowPlan, PlannedStage, wanted_columns
 from ..stage import Columns, Cut, Dedup, Filter, Ints, Stage, Transform
 from ..store import Folder
@@ -94,6 +94,7 @@ class EvidenceWriter:
         self._unit, self._content = unit, hashlib.sha256()  # of what is stored: the digests of its records
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self.records = 0
+        self.names_files = False
 
     def add(self, batches: Iterator[pa.RecordBatch], overlap: bool) -> None:
         """Measure reader batches and append their evidence.
@@ -149,6 +150,9 @@ class EvidenceWriter:
         measured.update({MEMBER + suffix: (at, column) for suffix, column in self._modality.sizes(live).items()})
         if self._payload is not None:
             measured.update({name: (at, column) for name, column in self._stored(self._payload, batch, live, at).items()})
+            if self._modality.refers:
+                columns.update({field.name: batch.column(field.name) for field in NAMED})
+                self.names_files |= columns["file"].null_count < batch.num_rows
             for _, values in [measured[name] for name in ("digest", "rest") if name in measured]:
                 self._content.update(fixed_rows(values, np.uint8, (16,)).data)
         for name, (rows, values) in measured.items():
@@ -159,18 +163,16 @@ class EvidenceWriter:
             self._flush()
 
     def _stored(self, writer: PayloadWriter, batch: pa.RecordBatch, live: pa.RecordBatch, at: Ints) -> Columns:
-        """Store what no file holds as it is; `start` of the live records, and where the payload proper of each lies otherwise."""
+        """Store what no file holds as it is; `start` of the live records, and at which byte of its file the payload proper of each lies."""
         names = self._modality.columns.names
         columns = [live.column(name) for name in names]
         if not self._modality.refers:
             return {"start": writer.add(live)}
-        found = {field.name: batch.column(field.name).take(pa.array(at)) for field in REFERENCE}
-        before = batch.column(names[0])
+        lies, before = batch.column("at").take(pa.array(at)), batch.column(names[0])
         if self._changes and not same_rows(before, columns[0]):
-            same = pc.equal(digests(before.take(pa.array(at))), digests(columns[0]))
-            found = {name: pc.if_else(same, column, None) for name, column in found.items()}
-        columns[0] = pc.if_else(found["at"].is_valid(), pa.scalar(None, columns[0].type), columns[0])
-        return {"start": writer.add(pa.RecordBatch.from_arrays(columns, names)), **found}
+            lies = pc.if_else(pc.equal(digests(before.take(pa.array(at))), digests(columns[0])), lies, None)
+        columns[0] = pc.if_else(lies.is_valid(), pa.scalar(None, columns[0].type), columns[0])
+        return {"start": writer.add(pa.RecordBatch.from_arrays(columns, names)), "at": lies}
 
     def _flush(self) -> None:
         self._file.write_table(pa.Table.from_batches(self._waiting, self._schema))

@@ -20,15 +20,15 @@ import pyarrow.parquet as pq
 
 from ..errors import D4AError
 from ..journal import FRONT, JOURNAL
-from ..modality import REFERENCE, Entry, Modality, reader_schema
+from ..modality import NAMED, REFERENCE, Entry, Modality, reader_schema
 from ..plan import FlowPlan
 from ..sources import Partition
 from ..stage import Cutter, Ints
-from ..store import UNIT_MANIFEST, Folder, Store, checked, committed, damaged, data_file, digest
+from ..store import UNIT_MANIFEST, Folder, Store, checked, committed, damaged, data_file, digest, write_manifest
 from .measure import EvidenceWriter
 from .payload import Stored, as_seen
 from .poison import CRASHED, Guard, Poison, Tolerance, last_line
-from .references import REFERRED, changed, filled, origins
+from .references import REFERRED, as_named, changed, filled, origins
 
 SPANS = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64())]))
 Rests = dict[int, tuple[int, str, str]]  # see Poison.rests
@@ -58,6 +58,10 @@ class Part:
     def digest(self) -> str:
         """sha256 of the evidence: part of the decision's key."""
         return str(self.manifest["files"]["evidence"]["sha256"])
+
+    def looked(self, run: str | None) -> bool:
+        """Whether a run knows that the files its records name are as they were; None: whether any run does."""
+        return run is None or self.manifest.get("looked", run) == run
 
     def rows(self) -> Ints:
         """Rows of the partition that this part holds."""
@@ -101,6 +105,7 @@ def scan_partition(
     max_bad_records: int | None = None,
     care: dict[str, Any] | None = None,
     overlap: bool = True,
+    run: str = "",
 ) -> dict[str, Any]:
     """Scan what is missing of one partition in one round, and commit it. Returns counts.
 
@@ -108,13 +113,18 @@ def scan_partition(
     cuts      what the round before takes out of them: see cuts.read_spans
     care      the batch that a worker died of: see poison.Guard
     overlap   a model works on one batch while the next ones are read and decoded; the bytes are the same without
+    run       which run this is: each looks once whether the files that records name are as they were
     """
     part = flow.partitions[ordinal]
+    key = flow.scan_key(round_index, part)
     before = parts_of(store, flow, round_index, part)
+    if round_index == 0 and before and not _as_read(part, before[0], run):
+        fence()
+        store.drop_unit("scan", flow.name, key)
+        before = []
     rows = missing_rows(before, entering)
     if rows is not None and len(rows) == 0:
-        return {"records": 0, "bad": {}}
-    key = flow.scan_key(round_index, part)
+        return {"records": 0, "bad": before[0].manifest["bad"] if round_index == 0 else {}}
     name = "all" if rows is None else digest(rows.tolist())[:16]
     with Folder(store.unit("scan", flow.name, key) / name, fence) as unit:
         poison = Poison.of(store, flow, round_index, ordinal)
@@ -123,7 +133,18 @@ def scan_partition(
         batches = _batches(store, flow, round_index, ordinal, rows, poison.rests())
         writer.add(batches if cuts is None else _with_spans(batches, cuts), overlap)
         unit.manifest = {**writer.close(), "line_starts": _line_starts(flow, part) if round_index == 0 else {}}
+        unit.manifest |= {"looked": run} if writer.names_files and round_index == 0 else {}
     return {"records": writer.records, "bad": unit.manifest["bad"]}
+
+
+def _as_read(part: Partition, one: Part, run: str) -> bool:
+    """Whether the files that records of the first round name are as they were when they were read; looked at once a run, and noted."""
+    if one.looked(run):
+        return True
+    if not as_named(part, read_columns(one.evidence, ["entry", *(field.name for field in NAMED)])):
+        return False
+    write_manifest(one.folder, {**one.manifest, "looked": run})
+    return True
 
 
 def _with_spans(batches: Iterator[pa.RecordBatch], cuts: pa.Table) -> Iterator[pa.RecordBatch]:
@@ -293,14 +314,14 @@ def _stored_batches(store: Store, flow: FlowPlan, round_index: int, ordinal: int
         for start, end in pairwise([*starts, seen.num_rows]):
             piece = seen.slice(start, end - start).combine_chunks()
             columns = {name: piece.column(name).combine_chunks() for name in ("row", *reference)}
-            payload = _stored(flow, ordinal, one, piece)
+            payload = _stored(store, flow, ordinal, one, piece)
             columns.update(zip(modality.columns.names, payload.columns, strict=True))
             names = ["row", "entry", *reader_schema(modality).names]
             kinds = {"entry": pa.int32(), **{field.name: field.type for field in reader_schema(modality)}}
             yield pa.RecordBatch.from_arrays([columns.get(name, pa.nulls(len(piece), kinds.get(name))) for name in names], names)
 
 
-def _stored(flow: FlowPlan, ordinal: int, one: Part, seen: pa.Table) -> pa.RecordBatch:
+def _stored(store: Store, flow: FlowPlan, ordinal: int, one: Part, seen: pa.Table) -> pa.RecordBatch:
     """All payload columns of rows of a part. Raises D4AError where they are not what was seen."""
     columns, stored = flow.modality.columns, Stored(flow.modality.columns)
     if not stored.add(one.payload, seen.column("start").to_numpy(), np.arange(len(seen))):
@@ -311,5 +332,5 @@ def _stored(flow: FlowPlan, ordinal: int, one: Part, seen: pa.Table) -> pa.Recor
         payload = filled(flow, payload, seen.select(REFERRED.names))
     other = seen.filter(pa.array(~as_seen(payload, seen, columns.names[0])))
     if other.num_rows:
-        raise (changed(flow, other) if flow.modality.refers else None) or damaged(one.payload)
+        raise (changed(store, flow, other) if flow.modality.refers else None) or damaged(one.payload)
     return payload

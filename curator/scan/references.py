@@ -16,13 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import D4AError
-from ..modality import Entry
+from ..modality import NAMED, Entry, file_state
 from ..plan import FlowPlan
+from ..sources import Partition
 from ..stage import Ints
+from ..store import Store
 
 # origin: partition ordinal << 32 | number of the entry in it; file, at: see modality.REFERENCE
 REFERRED = pa.schema([("origin", pa.int64()), ("file", pa.string()), ("at", pa.int64()), ("payload_bytes", pa.int64())])
-AGAIN = "run the same command again, with --fresh where the files' times are as they were, or a table names the files"
+AGAIN = "run the same command again: only what changed is scanned anew"
 
 
 def origins(ordinals: int | Ints, entries: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -74,11 +76,29 @@ def _entry(flow: FlowPlan, row: dict[str, Any]) -> Entry:
     return flow.partitions[origin >> 32].entries[origin & 0xFFFFFFFF]
 
 
-def changed(flow: FlowPlan, referred: pa.Table) -> D4AError | None:
-    """The error that names the files of records that are not what the scan saw; None where they refer to none."""
+def changed(store: Store, flow: FlowPlan, referred: pa.Table) -> D4AError | None:
+    """The error that names the files of records that are not what the scan saw; None where they refer to none.
+
+    Their partitions count as not scanned from now on: their files may have the size and the time that they had.
+    """
     rows = referred.filter(pc.is_valid(referred.column("at"))).select(["origin", "file"]).to_pylist()
     names = sorted({_name(flow, row) for row in rows})
     if not names:
         return None
+    for ordinal in {row["origin"] >> 32 for row in rows}:
+        store.uncommit("scan", flow.name, flow.scan_key(0, flow.partitions[ordinal]))
     what = f"{len(names)} source files changed since the scan: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"
     return D4AError(what, hint=f"nothing was published; {AGAIN}")
+
+
+def as_named(part: Partition, named: pa.Table) -> bool:
+    """Whether the files that records of a partition name are as they were when they were read.
+
+    named  columns NAMED and `entry`
+    """
+    rows = named.filter(pc.is_valid(named.column("file"))).select(["entry", *(field.name for field in NAMED)])
+    for entry, file, *state in set(zip(*(column.to_pylist() for column in rows.columns), strict=True)):
+        path = file if file.startswith("/") else f"{part.entries[entry].root}/{file}"
+        if (file_state(path) or (None, None)) != tuple(state):
+            return False
+    return True

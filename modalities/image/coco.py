@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ..text.streams import ReadError, open_stream
 from .beside import load_json
 from .boxes import box, upright_size
 from .named import Named
-from .records import Record, refused
+from .records import Record, refused, without_image
 
 _FILE_BYTES = 4 << 30
 _PIECE_BYTES = 1 << 24
@@ -95,7 +95,7 @@ def _image_records(coco: _Coco, image: Any, line: int, captions: bool, named: Na
         named.load(image["file_name"], record)
     except RecordError as wrong:
         for number in range(_records_of(coco, image, captions)):
-            yield refused(wrong.reason, wrong.detail, line + number, str(ident))
+            yield without_image(record, wrong, line + number)
         return
     record.meta = {name: value for name, value in image.items() if name != "id"}
     if coco.boxes is not None:
@@ -109,7 +109,7 @@ def _image_records(coco: _Coco, image: Any, line: int, captions: bool, named: Na
         yield record
         return
     for number, (own, text) in enumerate(texts):
-        yield Record(record.data, text, "", record.meta, line + number, f"{ident}/{own}", record.file, record.at)
+        yield replace(record, caption=text, lack="", line=line + number, ident=f"{ident}/{own}")
 
 
 def _boxes(found: list[tuple[str, list[float], float, bool]], image: dict[str, Any], data: bytes) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import stat
 from functools import lru_cache
 from pathlib import Path
 
-from ...curator.modality import Entry
+from ...curator.modality import Entry, file_state
 from ..text.fields import RecordError
 from .records import Record, problem
 from .sniff import SNIFF_BYTES
@@ -35,8 +35,9 @@ class Named:
         path = os.path.normpath(name if name.startswith("/") else f"{self._root}/{name}")
         if not _below(path, self._root) or not _below(_real(path.rpartition("/")[0]), self._real):
             raise RecordError("path_outside", f"{name}; set `images:` to a folder that holds it")
+        record.file = os.path.relpath(path, self._base) if _below(path, self._base) else path
         try:
-            record.data = self._read(path, name)
+            record.data = self._read(path, name, record)
         except OSError as error:
             if error.errno == errno.EISDIR:
                 raise RecordError("not_a_file", name) from error
@@ -45,10 +46,9 @@ class Named:
             if error.errno == errno.EACCES:
                 raise RecordError("permission_denied", name) from error
             raise RecordError("read_error", f"{name}: {error.strerror}") from error
-        record.file = os.path.relpath(path, self._base) if _below(path, self._base) else path
         record.at = 0
 
-    def _read(self, path: str, name: str) -> bytes:
+    def _read(self, path: str, name: str, record: Record) -> bytes:
         try:
             # a pipe must not be waited for, and a link may lead out
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -57,6 +57,7 @@ class Named:
                 raise
             real = os.path.realpath(path)
             if not _below(real, self._real):
+                record.state = file_state(real)
                 raise RecordError("path_outside", f"{name}, a link; set `images:` to a folder that holds what it leads to") from error
             if not os.access(real, os.F_OK):
                 raise RecordError("missing_image", f"{name}, a link that leads nowhere") from error
@@ -65,6 +66,7 @@ class Named:
             state = os.fstat(handle)
             if not stat.S_ISREG(state.st_mode):
                 raise RecordError("not_a_file", name)
+            record.state = state.st_size, state.st_mtime_ns
             head = file.read(SNIFF_BYTES)
             if wrong := problem(head, state.st_size):
                 raise RecordError(wrong[0], f"{name}: {wrong[1]}" if wrong[1] else name)

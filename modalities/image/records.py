@@ -15,6 +15,7 @@ import orjson
 import pyarrow as pa
 
 from ...curator.modality import READER_TAIL, REFERENCE
+from ..text.fields import RecordError
 from ..text.parquet import as_text
 from .sniff import SNIFF_BYTES, readable, sniff, unreadable
 
@@ -42,6 +43,7 @@ class Record:
     meta     what else came with it, of JSON's types
     line, ident  see modality.READER_TAIL
     file, at     see modality.REFERENCE
+    state        size and mtime_ns of `file` [bytes, ns]; null: none that can be read
     """
 
     data: bytes | None = None
@@ -51,6 +53,7 @@ class Record:
     line: int | None = None
     ident: str | None = None
     file: str | None = None
+    state: tuple[int, int] | None = None
     at: int | None = None
     reason: str | None = None
     detail: str = ""
@@ -59,6 +62,11 @@ class Record:
 def refused(reason: str, detail: str = "", line: int | None = None, ident: str | None = None) -> Record:
     """A record, a file or the rest of a file that cannot be read."""
     return Record(line=line, ident=ident, reason=reason, detail=detail)
+
+
+def without_image(record: Record, wrong: RecordError, line: int | None) -> Record:
+    """In place of a record whose image is not to be had; the file that it names is still looked at by later runs."""
+    return Record(line=line, ident=record.ident, file=record.file, state=record.state, reason=wrong.reason, detail=wrong.detail)
 
 
 def problem(head: bytes, size: int) -> tuple[str, str] | None:
@@ -113,7 +121,9 @@ def _row(record: Record, needs_caption: bool) -> dict[str, Any]:
         "id": record.ident,
         "reason": reason,
         "detail": (detail if len(detail) <= _DETAIL_CHARACTERS else detail[: _DETAIL_CHARACTERS - 1] + "…") or None,
-        "file": record.file if good else None,
+        "file": record.file,
+        "file_bytes": record.state and record.state[0],
+        "file_mtime_ns": record.state and record.state[1],
         "at": record.at if good else None,
     }
 

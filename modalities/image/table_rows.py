@@ -13,7 +13,7 @@ from ..text.conversations import ConversationError, joined_text, structure_of
 from ..text.fields import RecordError, id_text
 from .beside import take_caption
 from .named import Named
-from .records import Record, free_name, problem, refused
+from .records import Record, free_name, problem, without_image
 from .sniff import SNIFF_BYTES
 
 _PLACEHOLDER = "<image>"  # where LLaVA puts the image among the words
@@ -36,7 +36,7 @@ class TableRows:
             record.ident = self._ident(fields)
             self._fill(record, fields)
         except RecordError as wrong:
-            return refused(wrong.reason, wrong.detail, line, record.ident)
+            return without_image(record, wrong, line)
         return record
 
     def _ident(self, fields: dict[str, Any]) -> str | None:
