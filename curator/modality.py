@@ -27,6 +27,7 @@ class Entry:
     source   index of the source in the flow
     problem  why the file cannot be read at all (`permission_denied`), found while listing
     beside   (path, size, mtime_ns) of files that belong to it and are no records of their own: a caption, labels
+    unread   (path, problem) of files that would belong to it and cannot be read
     images   absolute folder of the files that it names, where the source says one; on no account part of a key
     """
 
@@ -39,6 +40,7 @@ class Entry:
     source: int = 0
     problem: str = ""
     beside: tuple[tuple[str, int, int], ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
     images: str = ""
 
 

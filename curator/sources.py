@@ -98,11 +98,11 @@ def _files(source: Source, index: int, modality: Modality, skipped: Counter[str]
     if folder:
         yield from _folder(path, path, source, index, modality, skipped, exclude)
     elif exists:
-        yield _entry(root, path, index)
+        yield file_entry(root, path, index)
     elif pattern:
         for found, problem in _matches(root, Path(source.path).parts[len(root.parts) :], skipped, exclude):
             if problem or not _is_folder(found):
-                yield _entry(root, found, index, problem)
+                yield file_entry(root, found, index, problem)
             elif "**" not in source.path:  # a pattern of folders; `**` names the files in them itself
                 yield from _folder(root, found, source, index, modality, skipped, exclude)
 
@@ -112,10 +112,10 @@ def _folder(
 ) -> Iterator[Entry]:
     for here, names, problem in _walk(folder, source.recursive, skipped, exclude):
         if problem:
-            yield _entry(root, here, index, problem)
+            yield file_entry(root, here, index, problem)
         for name in names:
             if modality.accepts(name, source):
-                yield _entry(root, here / name, index)
+                yield file_entry(root, here / name, index)
             else:
                 skipped[_printable(Path(name).suffix) or "(no suffix)"] += 1
 
@@ -184,7 +184,8 @@ def _printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _entry(root: Path, path: Path, source: int, problem: str = "") -> Entry:
+def file_entry(root: Path, path: Path, source: int = 0, problem: str = "") -> Entry:
+    """A file below the root of a source as it is listed, with the reason why it cannot be read."""
     relative = os.path.relpath(path, root).replace(os.sep, "/")
     base = str(root.absolute())
     if relative != _printable(relative):
@@ -209,7 +210,7 @@ def changed(entries: list[Entry]) -> list[str]:
     paths = []
     for entry in entries:
         for path, *state in [(entry.path, entry.size, entry.mtime_ns), *entry.beside]:
-            now = _entry(Path(entry.root), Path(entry.root, path), entry.source)
+            now = file_entry(Path(entry.root), Path(entry.root, path), entry.source)
             if not entry.problem and (now.problem or [now.size, now.mtime_ns] != state):
                 paths.append(path)
     return sorted(set(paths))
@@ -272,7 +273,7 @@ def _uid(entries: list[Entry], flow: Flow) -> str:
     Unpacked archives may hold files of one name, size and time in two folders, so the name of the source's root
     counts too: as it is written where it is relative, else its last part.
     """
-    rows = [[os.fsencode(e.path).hex(), e.size, e.mtime_ns, e.start, e.end, e.problem, *e.beside] for e in entries]
+    rows = [[os.fsencode(e.path).hex(), e.size, e.mtime_ns, e.start, e.end, e.problem, *e.beside, *e.unread] for e in entries]
     source, root = flow.sources[entries[0].source], Path(entries[0].root)
     name = root.name if Path(source.path).is_absolute() else os.path.relpath(root)
     return digest(rows, name, source.model_dump(exclude={"path", "recursive", "licence"}))

@@ -33,13 +33,14 @@ class Beside:
         self._texts: dict[str, str] = {}
         self._others: dict[str, Any] = {}
         self._left = BESIDE_BYTES
-        self._lack = ""
+        self._lack, self._found = "", False
 
     def add(self, suffix: str, data: bytes, size: int) -> None:
         """`size` bytes under a suffix; `data` may be shorter where that is more than BESIDE_BYTES."""
+        self._found |= suffix in (*CAPTIONS, "json")
         if size > self._left:
             self._others[suffix] = {"left_out": f"{size} bytes; {BESIDE_BYTES >> 20} MiB beside an image are kept"}
-            self._miss(suffix, f"{size} bytes")
+            self.miss(suffix, f"{size} bytes")
             return
         self._left -= size
         if suffix == "json" and (value := _json(data)) is not None:
@@ -49,18 +50,18 @@ class Beside:
             text = data.removeprefix(codecs.BOM_UTF8).decode()
         except UnicodeDecodeError as error:
             self._others[suffix] = {"base64": base64.b64encode(data).decode()}
-            self._miss(suffix, f"invalid UTF-8: byte {error.start}")
+            self.miss(suffix, f"invalid UTF-8: byte {error.start}")
             return
         if suffix == "json":
-            self._miss(suffix, "no JSON")
+            self.miss(suffix, "no JSON")
         if suffix in CAPTIONS:
             self._texts[suffix] = text.rstrip("\r\n")
         else:
             number = text.strip() if suffix in _WHOLE_NUMBERS else ""
             self._others[suffix] = int(number) if number.isdecimal() and len(number) < 18 else text
 
-    def _miss(self, suffix: str, why: str) -> None:
-        """Keep the first reason why there may be no caption."""
+    def miss(self, suffix: str, why: str) -> None:
+        """Something that may hold the caption is there, and cannot be read; the first reason is told."""
         if suffix in (*CAPTIONS, "json"):
             self._lack = self._lack or f"{suffix}: {why}"
 
@@ -81,7 +82,10 @@ class Beside:
         for name, value in [*self._fields.items(), *self._others.items()]:
             record.meta[free_name(record.meta, name, value)] = value
         record.caption = caption
-        record.lack = self._lack or "no .txt, .caption or .json with one"
+        if self._lack:
+            record.lack, record.lack_reason = self._lack, "unreadable_caption"
+        else:
+            record.lack = "no text in the .txt, .caption or .json" if self._found else "no .txt, .caption or .json with one"
 
 
 def take_caption(fields: dict[str, Any], source: Source) -> str | None:

@@ -7,7 +7,6 @@ entry, and the ledger says so.
 from __future__ import annotations
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from ...curator.modality import Entry
 from ...curator.recipe import Source
+from ...curator.sources import file_entry
 from .beside import CAPTIONS
 from .sniff import READABLE
 from .tar_samples import IMAGE_SUFFIXES
@@ -23,7 +23,7 @@ from .yolo_labels import label_path, names_paths
 
 SIDECARS = (*CAPTIONS, "json")
 _WRITTEN_BESIDE = (".parquet", "_stats.json", ".idx", ".tar.idx")  # by img2dataset, DALI, Energon and d4a itself
-_State = tuple[str, int, int]
+_State = tuple[str, int, int, str]  # path, size, mtime_ns, and why it cannot be read
 
 
 def arrange(entries: list[Entry], source: Source, skipped: Counter[str]) -> list[Entry]:
@@ -33,13 +33,19 @@ def arrange(entries: list[Entry], source: Source, skipped: Counter[str]) -> list
     _names.cache_clear()
     listed = {entry.path: entry for entry in entries}
     beside = {entry.path: tuple(_beside(entry, listed, source)) for entry in entries if _is_image(entry)}
-    taken = {path for states in beside.values() for path, _, _ in states}
+    taken = {path for states in beside.values() for path, _, _, problem in states if not problem}
     if source.format == "auto":
         extra = {path for path in _extras(entries) if path in listed} - taken
         skipped.update(PurePosixPath(path).suffix for path in extra)
         taken |= extra
     found = (entry for entry in entries if entry.path not in taken)
-    return [replace(entry, beside=beside[entry.path]) if beside.get(entry.path) else entry for entry in found]
+    return [_with(entry, states) if (states := beside.get(entry.path)) else entry for entry in found]
+
+
+def _with(entry: Entry, states: tuple[_State, ...]) -> Entry:
+    """The entry of an image, with what lies beside it."""
+    sound = tuple((path, size, mtime_ns) for path, size, mtime_ns, problem in states if not problem)
+    return replace(entry, beside=sound, unread=tuple((path, problem) for path, _, _, problem in states if problem))
 
 
 def _is_image(entry: Entry) -> bool:
@@ -68,18 +74,13 @@ def _relative(path: str, entry: Entry) -> str:
 def _state(path: str, root: str, listed: dict[str, Entry]) -> Iterator[_State]:
     """The state of a file, where there is one: as listed, or as it lies there, since a glob of images lists no captions."""
     if (entry := listed.get(path)) is not None:
-        if not entry.problem:
-            yield path, entry.size, entry.mtime_ns
+        yield path, entry.size, entry.mtime_ns, entry.problem
         return
     folder, _, name = f"{root}/{path}".rpartition("/")
     if name in _names(folder):
-        try:
-            status = Path(folder, name).stat()
-        except OSError:
-            return
-        if not stat.S_ISREG(status.st_mode) or not os.access(Path(folder, name), os.R_OK):
-            return  # a folder of that name, or a pipe that would be waited for
-        yield path, status.st_size, status.st_mtime_ns
+        found = file_entry(Path(root), Path(folder, name))
+        if found.problem != "not_a_file" or not Path(folder, name).is_dir():
+            yield path, found.size, found.mtime_ns, found.problem
 
 
 @lru_cache(maxsize=1 << 16)

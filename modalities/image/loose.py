@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ...curator.modality import Entry
 from ...curator.recipe import Source
@@ -43,17 +44,31 @@ def _without_image(entry: Entry, reason: str, detail: str) -> tuple[str, str]:
 def _add_beside(record: Record, entry: Entry, source: Source) -> None:
     """Caption, fields and labels of the files beside an image."""
     beside, label, names = Beside(source), None, None
+    broken = []
     for path, size, _ in entry.beside:
         file = Path(entry.root, path)
-        own = file.parent == Path(entry.root, entry.path).parent and file.stem == PurePosixPath(entry.path).stem
-        if own:
+        if _is_own(path, entry):
             with file.open("rb") as open_file:
                 beside.add(file.suffix[1:], open_file.read(BESIDE_BYTES), size)
         elif any(path == name or path.endswith("/" + name) for name in NAMES):
             names = file
         else:
             label = file
+    for path, why in entry.unread:
+        if _is_own(path, entry):
+            beside.miss(PurePosixPath(path).suffix[1:], why)
+        else:
+            broken.append(f"{path}: {why}")
     beside.fill(record)
+    labels: dict[str, Any] = {}
     if label is not None:
         assert record.data is not None
-        record.meta = {**record.meta, **read_labels(label, names, record.data)}
+        labels = read_labels(label, names, record.data)
+        broken += labels.pop("broken_labels", [])
+    record.meta = {**record.meta, **labels, **({"broken_labels": broken} if broken else {})}
+
+
+def _is_own(path: str, entry: Entry) -> bool:
+    """Whether it is a sidecar of the image, not its labels."""
+    file, image = PurePosixPath(path), PurePosixPath(entry.path)
+    return (file.parent, file.stem) == (image.parent, image.stem)

@@ -39,7 +39,7 @@ class Record:
 
     data     its bytes, null with a reason
     caption  the text that belongs to it
-    lack     why there is no caption: the detail where one is needed
+    lack, lack_reason  why there is no caption: detail and reason where one is needed
     meta     what else came with it, of JSON's types
     line, ident  see modality.READER_TAIL
     file, at     see modality.REFERENCE
@@ -49,6 +49,7 @@ class Record:
     data: bytes | None = None
     caption: str | None = None
     lack: str = ""
+    lack_reason: str = "no_caption"
     meta: dict[str, Any] = field(default_factory=dict)
     line: int | None = None
     ident: str | None = None
@@ -103,7 +104,7 @@ def _batch(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
 def _row(record: Record, needs_caption: bool) -> dict[str, Any]:
     reason, detail, meta = record.reason, record.detail, None
     if reason is None and needs_caption and record.caption is None:
-        reason, detail = "no_caption", record.lack
+        reason, detail = record.lack_reason, record.lack
     if reason is None:
         fields = record.meta
         if not needs_caption and record.caption is not None:

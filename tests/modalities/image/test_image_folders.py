@@ -13,7 +13,7 @@ from d4a.curator.recipe import Flow, Source
 from d4a.curator.sources import changed, list_sources, partition
 from d4a.modalities.image import read
 from d4a.modalities.image.modality import Image
-from d4a.modalities.image.records import Record
+from d4a.modalities.image.records import PAIR_COLUMNS, Record
 from image_sources import image, in_ranges, records, write_tar
 
 
@@ -116,6 +116,37 @@ def test_folders_and_pipes_of_a_captions_name_are_no_captions(tmp_path):
     for path in (tmp_path, tmp_path / "*.jpg"):
         rows, found = read_all(path)
         assert rows["a.jpg"].caption is None and rows["a.jpg"].lack == "json: no JSON" and not changed(found.entries)
+
+
+def test_a_caption_that_is_there_and_cannot_be_read_is_told(tmp_path):
+    root = tmp_path / "in"
+    root.mkdir()
+    for name in "abcde":
+        (root / f"{name}.jpg").write_bytes(image(1))
+    os.mkfifo(root / "a.txt")
+    (root / "b.txt").write_bytes("na\u00efve".encode("utf-16"))
+    (root / "c.txt").symlink_to(root / "gone")
+    (root / "d.txt").write_text(" \n")
+    told = {
+        "a.jpg": ("unreadable_caption", "txt: not_a_file"),
+        "b.jpg": ("unreadable_caption", "txt: invalid UTF-8: byte 0"),
+        "c.jpg": ("unreadable_caption", "txt: dangling_link"),
+        "d.jpg": ("no_caption", "no text in the .txt, .caption or .json"),
+        "e.jpg": ("no_caption", "no .txt, .caption or .json with one"),
+    }
+    for path in (root, root / "*.jpg"):
+        flow, found = listed(path)
+        sound = [one for one in found.entries if not one.problem]
+        rows = {one.path: row for one in sound for b in read.read_entry(one, flow.sources[0], PAIR_COLUMNS) for row in b.to_pylist()}
+        assert {name: (row["reason"], row["detail"]) for name, row in rows.items()} == told
+    (root / "a.json").write_text('{"caption": "another that can"}')
+    assert read_all(root / "a.jpg", pairs=True)[0]["a.jpg"].caption == "another that can"
+    (root / "images").mkdir()
+    (root / "labels").mkdir()
+    (root / "images/f.jpg").write_bytes(image(1))
+    os.mkfifo(root / "labels/f.txt")
+    assert read_all(root / "images")[0]["f.jpg"].meta == {}  # the labels lie outside the source
+    assert read_all(root)[0]["images/f.jpg"].meta == {"owner": "images", "broken_labels": ["labels/f.txt: not_a_file"]}
 
 
 @pytest.fixture
