@@ -1,4 +1,4 @@
-"""Making what comes next while what came last is in use: one thread, and the same items in the same order.
+"""Making what comes next, and putting away what came last, while an item is in use: a thread each, and the same items in the same order.
 
 A pool of decoding threads would fill one card from one process; processes do that here, which share no interpreter lock.
 """
@@ -6,8 +6,8 @@ A pool of decoding threads would fill one card from one process; processes do th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -24,4 +24,18 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
             yield item  # type: ignore[misc]
             del item
     finally:  # also where whoever asks has given up: what is being made is waited for, so that the thread never outlives its unit
+        thread.shutdown(cancel_futures=True)
+
+
+def behind(items: Iterator[T], put_away: Callable[[T], None]) -> None:
+    """Puts each item away while those after it are made. What putting one away raises is raised."""
+    thread, waiting = ThreadPoolExecutor(1), deque[Future[None]]()
+    try:
+        for item in items:
+            waiting.append(thread.submit(put_away, item))
+            if len(waiting) > _ROOM:
+                waiting.popleft().result()
+        while waiting:
+            waiting.popleft().result()
+    finally:
         thread.shutdown(cancel_futures=True)

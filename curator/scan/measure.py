@@ -24,7 +24,7 @@ from ..modality import NAMED, REFERENCE, reader_schema
 from ..plan import FlowPlan, PlannedStage, wanted_columns
 from ..stage import Columns, Cut, Dedup, Filter, Ints, Stage, Transform
 from ..store import Folder
-from .ahead import ahead
+from .ahead import ahead, behind
 from .payload import PayloadWriter, digests, rest_digests
 from .poison import REASONS, Guard
 
@@ -99,14 +99,16 @@ class EvidenceWriter:
     def add(self, batches: Iterator[pa.RecordBatch], overlap: bool) -> None:
         """Measure reader batches and append their evidence.
 
-        overlap  the reader and the stages before the first model run ahead of it, in a thread of their own, so that it is not kept waiting
+        overlap  where a round has a model: the reader and the stages before it run ahead in a thread of their own, and what it has done is
+                 written in another, so that it is kept waiting by neither
         """
         split, end = self._before_models, len(self._stages)
         ready = (self._through(self._taken(number, batch), range(split)) for number, batch in enumerate(batches))
-        for hand in ahead(ready) if overlap and split < end else ready:
-            self._through(hand, range(split, end))
-            self._guard.count(hand.refused.bad(self._modality.irrelevant))
-            self._write(hand.batch, hand.live, hand.at, hand.measured, hand.refused)
+        if overlap and split < end:
+            behind((self._through(hand, range(split, end)) for hand in ahead(ready)), self._write)
+        else:
+            for hand in ready:
+                self._write(self._through(hand, range(split, end)))
 
     def _taken(self, number: int, batch: pa.RecordBatch) -> _Hand:
         """A batch as the reader gave it, those out that it could not read."""
@@ -138,7 +140,10 @@ class EvidenceWriter:
         if isinstance(stage, Transform):
             hand.live, hand.at = refused.take_out(hand.live, hand.at, planned.label)
 
-    def _write(self, batch: pa.RecordBatch, live: pa.RecordBatch, at: Ints, measured: _Measured, refused: _Refused) -> None:
+    def _write(self, hand: _Hand) -> None:
+        """Append the evidence of a batch, and count those of its records that are bad."""
+        batch, live, at, measured, refused = hand.batch, hand.live, hand.at, hand.measured, hand.refused
+        self._guard.count(refused.bad(self._modality.irrelevant))
         payload = live.column(self._modality.columns.names[0])
         columns: dict[str, pa.Array] = {name: batch.column(name) for name in ("row", "entry", "line", "id")}
         columns.update({name: pa.array(getattr(refused, name), pa.string()) for name in ("stage", "reason", "detail")})

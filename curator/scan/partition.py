@@ -33,7 +33,7 @@ from .references import REFERRED, as_named, changed, filled, origins
 SPANS = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64())]))
 Rests = dict[int, tuple[int, str, str]]  # see Poison.rests
 _FEW_ROWS = 16  # before a model, of a batch at least: fewer cost more in calls
-_PASS_BYTES = 1 << 28  # and its bytes at most, about: three batches are in hand at once
+_PASS_BYTES = 1 << 28  # and its bytes at most, about: five batches are in hand at once
 _PIECE_BYTES = 1 << 17  # it stays in the processor's cache
 
 
