@@ -29,7 +29,7 @@ class PerceptualOptions(DedupOptions):
     """How alike is a duplicate."""
 
     threshold: float = judge(
-        0.75,
+        0.8,
         "Similarity at or above which two images are duplicates. It is the correlation of two spectra (16 x 16 cosine terms of a grey "
         "thumbnail whose levels are replaced by their ranks, weighted by frequency): of one image whole, and of the other, as it is or "
         "mirrored, less up to 31 % at each border, whichever agrees best. 1: the same ranks.",
@@ -37,7 +37,7 @@ class PerceptualOptions(DedupOptions):
         le=phash.ENOUGH,
     )
     pairs_from: float = search(
-        0.65, "Pairs are kept from this similarity on: above it the threshold moves without a new search.", ge=0.5, le=1
+        0.7, "Pairs are kept from this similarity on: above it the threshold moves without a new search.", ge=0.5, le=1
     )
     min_contrast: float = search(3.0, "Flatter images have nothing to compare and are duplicates of none [grey levels of 0 to 255].", ge=0)
     embedding: Spec | None = measure(

@@ -38,7 +38,7 @@ WEIGHTS = np.add.outer(np.arange(TERMS) ** 2, np.arange(TERMS) ** 2).astype(np.f
 FEWEST = 2.0**-2  # a window with less than this share of the picture's energy shows something else
 _COARSE = 2.0**-16  # terms are products of numbers of 8, 14 and 14 bits; so many of them count
 _GAIN = 1e-4  # a smaller gain does not move a window
-_MOVES, _GIVE_UP = 3, 0.25  # after so many moves, so far below the floor, no copy was ever on its way
+_GIVE_UP = 0.45  # further below the floor than this by the number of moves, no copy was ever on its way
 _MOVED = 4096  # thumbnails at a time
 _BLOCK = 512  # pictures compared at a time: their hashes stay in the processor's cache
 
@@ -145,7 +145,7 @@ def similar_pairs(thumbs: Thumbs, floor: float, most: int | None = None) -> tupl
 def similarities(thumbs: Thumbs, words: Words, a: Ints, b: Ints, floor: float, near_bits: int = NEAR_BITS) -> Floats:
     """(p,) float64: how alike pictures a[k] and b[k] of (n, 32, 32) thumbnails with (24, n) hashes are; 0 where no window is near.
 
-    What is not on its way to `floor` after three moves of the window is given up; its similarity is too low then.
+    What is not on its way to `floor` is given up; its similarity is too low then.
     """
     return _similarities(one_type(thumbs), words, a, b, floor, near_bits, WINDOWS, cosines(), WEIGHTS)
 
@@ -321,7 +321,7 @@ def _agreement(weighted: Floats, energy: float, window: Floats, least: float, we
 
 @part
 def _climb(
-    whole: Floats, energy: float, cells: Floats, least: float, start: Ints, mirrored: bool, hopeless: float, table: Floats, weights: Floats
+    whole: Floats, energy: float, cells: Floats, least: float, start: Ints, mirrored: bool, floor: float, table: Floats, weights: Floats
 ) -> float:
     """The best agreement of `whole` with a window of `cells`, which moves uphill from `start`, one border a time."""
     rows, columns, spectrum = np.empty((SIDE, TERMS)), np.empty((SIDE, TERMS)), np.empty((TERMS, TERMS))
@@ -353,7 +353,7 @@ def _climb(
             if border >= 0:
                 margins[border], moved = to, border
             moves += 1
-            if moves == _MOVES and best < hopeless:
+            if best < floor - _GIVE_UP / moves:
                 return best
     return best
 
@@ -375,7 +375,7 @@ def _similarities(
             bits, window, mirrored = _nearest_window(words[0, pair[k]], words, pair[1 - k])
             if bits <= near_bits:
                 found = _climb(
-                    spectra[k], energy[k], cells[1 - k], FEWEST * energy[1 - k], windows[window], mirrored, floor - _GIVE_UP, table, weights
+                    spectra[k], energy[k], cells[1 - k], FEWEST * energy[1 - k], windows[window], mirrored, floor, table, weights
                 )
                 similarity[p] = max(similarity[p], min(found, 1.0))
     return similarity

@@ -37,7 +37,7 @@ class PairDedupOptions(DedupOptions):
         " exact: files of equal bytes; needs no image.decode. A picture without structure is the same by its bytes only.",
     )
     image_threshold: float = search(
-        0.75,
+        0.8,
         "Similarity of two pictures in the sense of image.dedup.perceptual at or above which they are the same.",
         ge=0.5,
         le=phash.ENOUGH,

@@ -75,7 +75,7 @@ def test_neither_does_a_bright_mark_hide_a_copy_nor_a_bright_spot_make_one():
         ImageDraw.Draw(spot).ellipse((120, 120, 200, 200), fill=255)
         dark.paste("white", mask=spot.filter(ImageFilter.GaussianBlur(20)))
         marked = dark.copy()
-        ImageDraw.Draw(marked).rectangle((200, 20, 310, 60), fill="white")
+        ImageDraw.Draw(marked).rectangle((200, 20, 310, 40), fill="white")
         files += [makers.encode(dark), makers.encode(marked)]
     assert sorted(duplicates(files)) == [(2 * number, 2 * number + 1) for number in range(6)]
 
