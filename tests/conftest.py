@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,6 +11,13 @@ from pathlib import Path
 
 import pytest
 from warm_command import Warm
+
+with contextlib.suppress(ImportError):  # `make test-ray` installs less
+    from hypothesis import HealthCheck, settings
+
+    # the same draws in each run, however slow the machine; --hypothesis-profile=default draws others
+    settings.register_profile("d4a", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("d4a")
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 

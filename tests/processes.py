@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -28,4 +29,14 @@ def children(*parents: int) -> list[int]:
             continue
         if state != "Z" and int(parent) in parents:
             found.append(int(folder.name))
+    return found
+
+
+def running(word: str) -> list[int]:
+    """Processes with a word in their command line."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            if word.encode() in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
     return found

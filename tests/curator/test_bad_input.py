@@ -159,6 +159,8 @@ def test_one_huge_id_costs_its_own_size_only(tmp_path: Path) -> None:
         "told = lambda: [line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')][0]\n"
         "atexit.register(lambda: print(told()))\n"
         "from d4a.curator.cli import main\n"
+        "from d4a.curator.engines import local\n"
+        "local.LocalEngine.run = lambda self, units, work: map(work, units)\n"  # in this process
         "main()\n"
     )
     command = [sys.executable, "-c", program, "curate", str(recipe), "--workers", "1"]

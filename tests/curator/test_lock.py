@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 PROGRAM = """
-import errno, fcntl, sys, time
+import errno, fcntl, sys
 from pathlib import Path
 from d4a.curator import lock
 from d4a.curator.errors import D4AError
@@ -19,32 +19,35 @@ def flock(file, how):
     raise OSError(errno.ENOTSUP, "not supported")
 
 fcntl.flock = flock
-lock.BEATS_S, lock.EXPIRES_S = 0.2, 2.0
+lock.BEATS_S, lock.EXPIRES_S = 0.2, float(sys.argv[2])
 try:
     with lock.driving(Path(sys.argv[1]) / ".d4a" / "lock", float(sys.argv[3])):
         print("mine", flush=True)
-        time.sleep(float(sys.argv[2]))
+        sys.stdin.read()
 except D4AError as error:
-    print(error.what)
+    print(error.what, flush=True)
 """
 
 
-def drive(root: Path, seconds: float, wait_s: float = 0) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PROGRAM, str(root), str(seconds), str(wait_s)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def drive(root: Path, expires_s: float, wait_s: float = 0) -> subprocess.Popen[str]:
+    """A run that says whether it holds the lock, and holds it until its input ends."""
+    command = [sys.executable, "-c", PROGRAM, str(root), str(expires_s), str(wait_s)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def test_a_heartbeat_keeps_others_out_ends_with_its_run_and_expires_after_a_kill(tmp_path: Path) -> None:
     (tmp_path / ".d4a").mkdir()
-    first = drive(tmp_path, 60)
+    first, heartbeat = drive(tmp_path, 4), tmp_path / ".d4a/heartbeat"
     assert first.stdout is not None and first.stdout.readline() == "mine\n"
-    time.sleep(2.5)  # longer than it takes to expire: it beats
-    refused = drive(tmp_path, 0).communicate(timeout=60)[0]
+    begun = heartbeat.stat().st_mtime
+    while heartbeat.stat().st_mtime < begun + 4:  # it beats for longer than it takes to expire
+        time.sleep(0.05)
+    refused = drive(tmp_path, 4).communicate(timeout=60)[0]
     assert f"another run works on this dataset: process {first.pid} on" in refused and "no locks" in refused
     os.kill(first.pid, signal.SIGKILL)
-    first.wait()
-    assert drive(tmp_path, 0, 60).communicate(timeout=60)[0] == "mine\n"
-    assert drive(tmp_path, 0).communicate(timeout=60)[0] == "mine\n"  # the one before took its heartbeat away
+    first.communicate()
+    assert drive(tmp_path, 4, 60).communicate(timeout=60)[0] == "mine\n"
+    assert drive(tmp_path, 4).communicate(timeout=60)[0] == "mine\n"  # the one before took its heartbeat away
 
 
 def test_of_many_that_see_it_expire_one_takes_over(tmp_path: Path) -> None:
@@ -52,5 +55,8 @@ def test_of_many_that_see_it_expire_one_takes_over(tmp_path: Path) -> None:
     stale = tmp_path / ".d4a/heartbeat"
     stale.write_text("process 1 on a node that died")
     os.utime(stale, (0, 0))
-    told = [one.communicate(timeout=60)[0] for one in [drive(tmp_path, 6) for _ in range(6)]]
+    runs = [drive(tmp_path, 60) for _ in range(6)]
+    told = [run.stdout.readline() for run in runs]  # until all have tried, the one that holds it does
+    for run in runs:
+        run.communicate(timeout=60)
     assert sorted(text == "mine\n" for text in told) == [False] * 5 + [True]

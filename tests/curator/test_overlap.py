@@ -38,7 +38,7 @@ def test_records_that_crash_a_model_or_what_runs_ahead_of_it_cost_themselves(tmp
 
 def test_time_is_limited_on_both_sides(tmp_path: Path, env: dict[str, str], d4a) -> None:
     recipe = write(tmp_path, {"0.100": "early sleep", "1.100": "sleep"}, STAGES)
-    d4a("curate", recipe, "--workers", 2, "--batch-time", 2, env=env)
+    d4a("curate", recipe, "--workers", 2, "--batch-time", 3, env=env)
     assert crashed(tmp_path / "a") == {"0.100": ("text.acme.early", "timeout", None), "1.100": ("text.acme.model", "timeout", None)}
 
 

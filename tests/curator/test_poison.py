@@ -73,7 +73,7 @@ def test_records_that_take_too_long_or_too_much_memory(tmp_path: Path, env: dict
         "1.200": ("text.acme.deadly", "crashed", "out of memory"),
     }
     said = [json.loads(line) for line in done.stderr.splitlines()]
-    assert max(line["retried"] for line in said if line["step"] == "scan text") == 2
+    assert max(line["retried"] for line in said if line["step"] == "scan text") >= 2  # more where a batch of others takes long
     again = json.loads(d4a("curate", recipe, *limits, "--json", env=env).stdout)
     assert again["flows"][0]["scanned"] == 0 and not again["published"]
 
@@ -99,11 +99,11 @@ def test_workers_killed_at_any_moment_cost_nothing(tmp_path: Path, d4a) -> None:
     rng, killed = random.Random(2), 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
         while process.poll() is None and killed < 3:
-            time.sleep(rng.uniform(0, 0.3))
             if workers := children(*children(process.pid)):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(rng.choice(workers), signal.SIGKILL)
                     killed += 1
+                time.sleep(rng.uniform(0, 0.3))  # the first dies as soon as it is seen: later the run may be over
         assert process.wait(200) == 0 and killed
     d4a("curate", recipe, "--out", tmp_path / "b")
     assert published(tmp_path / "a") == published(tmp_path / "b")

@@ -14,17 +14,18 @@ from pathlib import Path
 import pytest
 from deadly_stages import install, write
 from processes import in_session
-from small_corpus import published, write_recipe, write_text_inputs
+from small_corpus import published
 
 CTRL_C = b"\x03"
 
 
 def interrupted(command: list[str], env: dict[str, str], ready: Callable[[], bool], keys: bytes) -> str:
-    """What a command said that was interrupted once it was ready."""
+    """What a command said that was interrupted once it was ready; it does not end by itself."""
     process, terminal = pty.fork()
     if process == 0:
         os.execve(sys.executable, [sys.executable, "-m", "d4a.curator", *command], {**os.environ, **env})
     while not ready():
+        assert os.waitpid(process, os.WNOHANG) == (0, 0)
         time.sleep(0.01)
     os.write(terminal, keys)
     said = b""
@@ -52,9 +53,9 @@ def test_in_the_middle_of_a_unit(tmp_path: Path, d4a, workers: str, keys: bytes)
 
 
 def test_while_it_plans_and_while_kernels_compile(tmp_path: Path, d4a) -> None:
-    write_text_inputs(tmp_path / "in", files=2)
-    recipe, rng = write_recipe(tmp_path / "r.yaml", tmp_path / "in", tmp_path / "a"), random.Random(5)
-    env = {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
+    """Its last stage never ends, so that the run cannot be over before, however fast the machine."""
+    recipe = write(tmp_path, {"0.0": "sleep"}, "{use: text.clean}, {use: text.dedup.fuzzy}, {use: text.acme.deadly}")
+    env, rng = install(tmp_path / "site") | {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}, random.Random(5)
     for workers in ("1", "2", "1"):
         (tmp_path / "a/.d4a/run").unlink(missing_ok=True)
         until: list[float] = []

@@ -43,10 +43,10 @@ def test_texts_without_much_in_common_get_no_marks() -> None:
 
 def test_data_stay_text_and_excerpts_of_any_kind_are_quick() -> None:
     assert "<script>" not in str(mark("same same <script>x</script>", "same same <b>x</b>"))
-    started = time.monotonic()
+    started = time.process_time()
     for one, other in (("ab " * 200, "ba " * 200), ("海" * 600, "纳海" * 300), ("." * 600, ".," * 300), ("a" * 600, "b" * 600)):
         mark(one, other)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_scripts_without_spaces_are_compared_by_character() -> None:
