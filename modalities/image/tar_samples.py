@@ -106,6 +106,8 @@ class _Reading:
             yield from self._finish()
             if member is not None:
                 self.border = member.at, self._last
+                if not self._rows and self._start == 0 and self._holds_none(member):
+                    yield refused("empty_file", "no member")
             else:
                 yield from self._at_end()
         except (TarError, ReadError) as error:
@@ -141,6 +143,15 @@ class _Reading:
         if sample is not None:
             yield sample.record(self._source, self._end is not None)
         yield from apart
+
+    def _holds_none(self, member: Member | None) -> bool:
+        """Whether nothing but folders follows, from this member on, to the end of the tar."""
+        try:
+            while member is not None and not member.name:
+                member = self._tar.next()
+        except TarError:
+            return False  # told in the range that it lies in
+        return member is None and self._tar.behind_end() < 0
 
     def _at_end(self) -> Iterator[Record]:
         mine, empty = self._mine(self._tar.at), not self._rows and self._start == 0

@@ -144,6 +144,20 @@ def test_damage_costs_what_lies_behind_it_and_no_more(tmp_path):
     assert told_of(gzip.compress(raw)[:-40], "b.tar.gz")[-1][1] in ("truncated_gzip", "truncated_tar")
 
 
+def test_a_tar_of_folders_is_told_to_be_empty_once_in_any_ranges(tmp_path):
+    folders = [tarfile.TarInfo(f"d{k}") for k in range(9)]
+    for folder in folders:
+        folder.type = tarfile.DIRTYPE
+    alone = write_tar(tmp_path / "a.tar", [(folder, b"") for folder in folders])
+    before = write_tar(tmp_path / "b.tar", [*((folder, b"") for folder in folders), ("x.jpg", image(1))])
+    behind = tmp_path / "c.tar"
+    behind.write_bytes(alone.read_bytes() + b"more")
+    for size in (512, 1500, 1 << 20):
+        assert [(one.reason, one.detail) for one in in_ranges(alone, size)] == [("empty_file", "no member")]
+        assert [one.reason for one in in_ranges(before, size)] == [None]
+        assert [one.reason for one in in_ranges(behind, size)] == ["data_behind_end"]
+
+
 def test_bombs_are_refused_before_they_grow(tmp_path):
     huge = bytearray(tarfile.TarInfo("x").tobuf(tarfile.USTAR_FORMAT))
     huge[124:136], huge[156:157] = b"%011o\0" % (3 << 20), b"x"
