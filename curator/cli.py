@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -34,7 +32,7 @@ from .cli_options import (
     print_json,
 )
 from .cli_slurm import app as slurm
-from .errors import EXIT_INTERRUPTED, EXIT_MACHINE, visible
+from .errors import EXIT_MACHINE, visible
 
 app = typer.Typer(
     name="d4a",
@@ -373,19 +371,8 @@ def _next_commands(out: Path) -> None:
         screen.print(Text.assemble(f"{command:<34}", (f"  {what}", "dim")), soft_wrap=True)
 
 
-def _interrupted(number: int, frame: object) -> None:
-    """Ctrl-C: ends at once, as a crash would, which costs the units in hand. An exception might be swallowed by whatever runs just now."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    local = sys.modules.get(f"{__package__}.engines.local")  # perhaps half imported
-    getattr(local, "kill_all", int)()
-    cursor = b"\x1b[?25h\n" if os.isatty(2) else b""  # a live bar hides it
-    os.write(2, cursor + b"interrupted; run the same command again: it goes on where it stopped\n")
-    os._exit(EXIT_INTERRUPTED)
-
-
 def main() -> None:
-    """Entry point of `d4a`: every D4AError becomes its message on stderr and its exit code."""
-    signal.signal(signal.SIGINT, _interrupted)
+    """Run `sys.argv`: every D4AError becomes its message on stderr and its exit code."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:

@@ -12,7 +12,6 @@ from unicodedata import combining, east_asian_width
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_MACHINE = 3
-EXIT_INTERRUPTED = 130
 
 
 def visible(text: str) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pty
 import random
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -39,6 +42,20 @@ def interrupted(command: list[str], env: dict[str, str], ready: Callable[[], boo
         time.sleep(0.02)
     assert in_session(process) == []
     return said.decode(errors="replace")  # Ctrl-C has the terminal drop what it had not shown
+
+
+@pytest.mark.parametrize("module", ["curator/cli.py", "typer/main.py", "curator/errors.py"])
+def test_while_the_command_line_is_imported(module: str) -> None:
+    """Python says what it imports; what it has still to say holds it up."""
+    command = [sys.executable, "-v", "-m", "d4a.curator", "doctor"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+        assert any(line.decode().endswith(f"/{module}\n") for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read().decode()
+    assert process.returncode == 130 and "Traceback" not in said
+    assert said.splitlines()[-1] == "interrupted; run the same command again: it goes on where it stopped"
 
 
 @pytest.mark.parametrize(("workers", "keys"), [("1", CTRL_C), ("2", CTRL_C * 2)])
