@@ -80,6 +80,10 @@ class Modality(ABC):
         """The entries of a source with those that belong to others put beside them; what is left out is counted by a word in `skipped`."""
         return entries
 
+    def hint(self, entries: list[Entry], source: Source) -> str:
+        """A line for people about what was found for a source and is perhaps not read as it was meant to be; nothing as a rule."""
+        return ""
+
     def splits(self, path: str, source: Source) -> bool:
         """Whether the file may be cut into byte ranges."""
         return False

@@ -22,6 +22,7 @@ class FlowOutcome:
     licences: dict[str, int] = field(default_factory=dict)
     suffixes: list[str] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
+    hints: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -117,6 +117,7 @@ class FlowPlan:
     rounds: tuple[Round, ...]
     partitions: tuple[Partition, ...]
     skipped: dict[str, int] = field(default_factory=dict)
+    hints: list[str] = field(default_factory=list)
 
     @property
     def modality(self) -> Modality:
@@ -204,6 +205,7 @@ class Plan:
                     Partition(p["uid"], tuple(Entry(**e) for e in p["entries"]), tuple(p["cuts"]), p["seen"]) for p in flow["partitions"]
                 ),
                 skipped=flow["skipped"],
+                hints=flow["hints"],
             )
             for flow in data["flows"]
         )
@@ -270,7 +272,8 @@ def make_plan(recipe: Recipe, recipe_digest: str, machine: Machine, out: Path, l
             _check_needs(one, kind)
         _check_named(flow.stages)
         listing = list_sources(flow, kind, Path(out).absolute())
-        flows.append(FlowPlan(name, flow, rounds, tuple(partition(listing, flow, kind)), dict(sorted(listing.skipped.items()))))
+        parts, skipped = tuple(partition(listing, flow, kind)), dict(sorted(listing.skipped.items()))
+        flows.append(FlowPlan(name, flow, rounds, parts, skipped, listing.hints))
         for planned in (stage for one in rounds for stage in one.stages):
             flows[-1].earlier(planned, out)
     return Plan(recipe, recipe_digest, machine, tuple(flows), limit)

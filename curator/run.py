@@ -69,7 +69,7 @@ class Driver:
 
     def __init__(self, store: Store, plan: Plan, engine: Engine, run_id: str, reporter: Reporter) -> None:
         self.store, self.plan, self.engine, self.run_id, self.reporter = store, plan, engine, run_id, reporter
-        self.outcomes = {flow.name: FlowOutcome(flow.name, skipped=flow.skipped) for flow in plan.flows}
+        self.outcomes = {flow.name: FlowOutcome(flow.name, skipped=flow.skipped, hints=flow.hints) for flow in plan.flows}
         self._decided: defaultdict[str, list[str]] = defaultdict(list)
         self._scanned: defaultdict[str, Counter[int]] = defaultdict(Counter)  # by partition
         self._parts: defaultdict[str, dict[int, list[list[Part]]]] = defaultdict(dict)  # of each round, read once

@@ -50,10 +50,12 @@ class Listing:
     """What was found for one flow.
 
     skipped  suffix -> number of files in folders that the flow does not read
+    hints    lines for people: see Modality.hint
     """
 
     entries: list[Entry] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    hints: list[str] = field(default_factory=list)
 
 
 def list_sources(flow: Flow, modality: Modality, exclude: Path) -> Listing:
@@ -63,6 +65,7 @@ def list_sources(flow: Flow, modality: Modality, exclude: Path) -> Listing:
     """
     listing = Listing()
     seen: set[tuple[str, str]] = set()
+    named = {str(Path(source.path).absolute()): index for index, source in enumerate(flow.sources)}
     exclude = exclude.resolve()
     for index, source in enumerate(flow.sources):
         if source.images and not Path(source.images).is_dir():
@@ -76,10 +79,11 @@ def list_sources(flow: Flow, modality: Modality, exclude: Path) -> Listing:
                 hint = f"there are {sum(skipped.values()):,} files whose suffix {modality.name} does not know; `format:` says what they are"
             raise D4AError("nothing found", source.path, hint)
         listing.skipped += skipped
-        # a file that two sources of one root match is read once
-        new = [entry for place, entry in found.items() if place not in seen]
-        seen.update(found)
+        # a file that two sources of one root match is read once: by the one that names it, else by the first
+        new = [entry for place, entry in found.items() if place not in seen and named.get("/".join(place), index) == index]
+        seen.update((entry.root, entry.path) for entry in new)
         arranged = modality.arrange(sorted(new, key=lambda entry: os.fsencode(entry.path)), source, listing.skipped)
+        listing.hints += filter(None, [modality.hint(arranged, source)])
         images = str(Path(source.images).absolute()) if source.images else ""
         listing.entries += [replace(entry, images=images) for entry in arranged] if images else arranged
     return listing

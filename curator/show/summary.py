@@ -92,6 +92,7 @@ def _notes(flow: FlowOutcome) -> list[str]:
         lines += [f"{row['label']} left out records that it cannot take: {crashed}; --fresh tries them again"] if crashed else []
         notes = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in sorted(row.get("notes", {}).items()) if count)
         lines += [f"{_stepped(row['label'], row.get('step', ''))}: {notes}"] if notes else []
+    lines += flow.hints
     if not flow.kept:
         lines.append(f"no record of {flow.name} is left: look at the reasons above")
     return lines
@@ -143,6 +144,8 @@ def show_plan(console: Console, plan: Plan, held: dict[str, int], forecasts: dic
         files = len({(entry.root, entry.path) for part in flow.partitions for entry in part.entries})
         there = f"first round of {held.get(flow.name, 0):,} of {counted(len(flow.partitions), 'partition')} already scanned"
         console.print(f"  {counted(files, 'file')}, {size / 1e6:,.1f} MB; {there}")
+        for line in flow.hints:
+            console.print(f"  {line}", markup=False)
         for planned in (stage for one in flow.rounds for stage in one.stages):
             _show_place(console, planned)
         for forecast in forecasts.get(flow.name, []):

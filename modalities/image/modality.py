@@ -22,7 +22,7 @@ from ...curator.recipe import Source
 from ...curator.stage import Columns
 from .folders import arrange
 from .picture import flatten, orientation, pillow_format, quiet, upright
-from .read import FORMATS, LIBRARIES, accepts, counts_lines, read_entry, splits, weight
+from .read import FORMATS, LIBRARIES, accepts, counts_lines, hint_at_tables, read_entry, splits, weight
 from .records import IMAGE_COLUMNS, IRRELEVANT
 from .sniff import SNIFF_BYTES, readable, sniff
 
@@ -54,6 +54,10 @@ class Image(Modality):
     def arrange(self, entries: list[Entry], source: Source, skipped: Counter[str]) -> list[Entry]:
         """Captions, fields and labels that lie beside images are put to them."""
         return arrange(entries, source, skipped)
+
+    def hint(self, entries: list[Entry], source: Source) -> str:
+        """Tables that lie in a folder among images, and are read where a `path` names them."""
+        return hint_at_tables(entries, source)
 
     def splits(self, path: str, source: Source) -> bool:
         """Tars and tables that are not compressed."""

@@ -5,6 +5,7 @@ Image and pair flows read the same sources by these functions; only the payload 
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterator
 from contextlib import closing
@@ -88,6 +89,19 @@ def kind_by_name(path: str, source: Source) -> str:
     if source.format in ("llava", "coco"):
         return named if named == "jsonl" and source.format == "llava" else "json"
     return source.format
+
+
+def hint_at_tables(entries: list[Entry], source: Source) -> str:
+    """A line that names the files which may be tables of images and are not read as such, and how they would be; or nothing."""
+    if source.format != "auto":
+        return ""
+    kinds = {entry.path: kind for entry in entries if not entry.problem and (kind := _named(entry.path)) in _TABLES}
+    tables = sorted((path for path in kinds if kind_by_name(path, source) == ""), key=lambda path: (kinds[path] == "json", path))
+    if not tables:
+        return ""
+    what = f"{len(tables):,} files that may be tables are not read as such" if len(tables) > 1 else f"{tables[0]} is not read as a table"
+    root = Path(source.path) if not glob.has_magic(source.path) else Path(entries[0].root)
+    return f"{what}; to read {tables[0]} with the images it names: path: {root / tables[0]}"
 
 
 def _named(path: str) -> str:

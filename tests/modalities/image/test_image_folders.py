@@ -270,3 +270,20 @@ def test_a_folder_of_images_that_is_nowhere_ends_the_plan(tmp_path):
     (tmp_path / "t.jsonl").write_text("{}\n")
     with pytest.raises(D4AError, match="no such folder of images"):
         listed(tmp_path, images=str(tmp_path / "nowhere"))
+
+
+def test_a_table_in_a_folder_of_images_is_named_with_what_reads_it(tmp_path, d4a):
+    root = tmp_path / "in"
+    (root / "images").mkdir(parents=True)
+    (root / "images/0.jpg").write_bytes(image(0))
+    (root / "captions.jsonl").write_text('{"image": "images/0.jpg", "caption": "a cat"}\n')
+    sources = [{"path": str(root)}, {"path": str(root / "captions.jsonl")}]
+    (tmp_path / "r.yaml").write_text(json.dumps({"name": "x", "pair": {"sources": sources[:1], "stages": []}, "output": {"path": "out"}}))
+    for done in (d4a("plan", "r.yaml"), d4a("curate", "r.yaml")):
+        said = " ".join(done.stdout.split())
+        assert f"to read captions.jsonl with the images it names: path: {root}/captions.jsonl" in said
+    for both in (sources, sources[::-1]):
+        flow = Flow.model_validate({"sources": both})
+        found = list_sources(flow, Image(), tmp_path / "out")
+        reads = {one.path: [r.caption for r in read.read_records(one, flow.sources[one.source], True)] for one in found.entries}
+        assert reads == {"captions.jsonl": ["a cat"], "images/0.jpg": [None]} and not found.hints
