@@ -7,7 +7,6 @@ lifts pairs whose pictures nearly agree (lifted.py).
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,11 +17,12 @@ from ...curator.columns import fixed_column, fixed_rows
 from ...curator.dedup.embeddings import embedding
 from ...curator.dedup.spill import spacious
 from ...curator.options import DedupOptions, OptionError, judge, measure, search
-from ...curator.stage import Columns, Dedup, Entered, Facts, Floats, Ints, Machine, Pairs, Value
+from ...curator.stage import Columns, Dedup, Entered, Floats, Ints, Pairs, Value
 from ...models import embed
-from ...models.embed import Embedder, Spec
+from ...models.embed import Spec
 from . import phash, phash_index
 from .lifted import with_lifted
+from .network import WithNetwork
 
 
 class PerceptualOptions(DedupOptions):
@@ -71,7 +71,7 @@ class PerceptualOptions(DedupOptions):
         return {k: embed.key_of(self.embedding) if k == "embedding" else v for k, v in found.items()}
 
 
-class Perceptual(Dedup):
+class Perceptual(WithNetwork, Dedup):
     """Drop an image that looks like a kept one, whole or cropped; larger pictures are kept first."""
 
     name = "image.dedup.perceptual"
@@ -89,29 +89,19 @@ class Perceptual(Dedup):
     def __init__(self, options: PerceptualOptions) -> None:
         super().__init__(options)
         if options.embedding is not None:
-            self._size, self._width = embed.shape(options.embedding)
+            self._width = embed.shape(options.embedding)[1]
             self.cost = "model"  # type: ignore[misc]  # of this one
             self.values = (*type(self).values, *embedding("Output of the network's image tower", self._width))  # type: ignore[misc]
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The grey picture and the size of the whole one; with a network, the picture at its size."""
-        return ("gray64", "width", "height", *([f"rgb{self._size}"] if self.options.embedding is not None else []))
+        return ("gray64", "width", "height", *([f"rgb{self.side}"] if self.options.embedding is not None else []))
 
-    def prepare(self, machine: Machine) -> Facts:
-        """Find the weights of the network, if any."""
-        spec = self.options.embedding
-        return Facts() if spec is None else embed.facts(embed.find(spec), machine, embed.libraries(spec))
-
-    def open(self, facts: Facts) -> None:
-        """Remember where the weights are; the first batch loads them."""
-        self._facts = facts
-
-    @cached_property
-    def _embedder(self) -> Embedder:
-        assert self.options.embedding is not None
-        local, numeric = self._facts.local, self._facts.numeric
-        return embed.load(self.options.embedding, local["path"], numeric["precision"], local["device"], self.options.batch_size)
+    @property
+    def network(self) -> Spec | None:
+        """The one in `embedding`."""
+        return self.options.embedding
 
     @property
     def threshold(self) -> float:
@@ -132,8 +122,7 @@ class Perceptual(Dedup):
         width, height = (batch.column(name).to_numpy(zero_copy_only=False).astype(np.int64) for name in ("width", "height"))
         found = {"thumb": fixed_column(thumbs), "contrast": pa.array(phash.contrast(thumbs)), "pixels": pa.array(width * height)}
         if self.options.embedding is not None:
-            pixels = fixed_rows(batch.column(f"rgb{self._size}"), np.uint8, (self._size, self._size, 3))
-            found["embedding"] = fixed_column(self._embedder.embed(pixels))
+            found["embedding"] = fixed_column(self.embedded(batch))
         return found
 
     def preference(self, entered: Entered) -> Ints:

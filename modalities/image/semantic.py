@@ -6,19 +6,18 @@ so this stage and image.dedup.perceptual stay two stages with two reasons, and a
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
 
-from ...curator.columns import fixed_column, fixed_rows
+from ...curator.columns import fixed_column
 from ...curator.dedup.embeddings import EmbeddingDedup, EmbeddingOptions, embedding
 from ...curator.dedup.preference import order_by
 from ...curator.options import measure
-from ...curator.stage import Columns, Entered, Facts, Ints, Machine, Value
+from ...curator.stage import Columns, Entered, Ints, Value
 from ...models import embed
-from ...models.embed import Embedder, Spec
+from ...models.embed import Spec
+from .network import WithNetwork
 
 
 class SemanticOptions(EmbeddingOptions):
@@ -36,7 +35,7 @@ class SemanticOptions(EmbeddingOptions):
         return {k: embed.key_of(self.model) if k == "model" else v for k, v in super().of_kind(kind).items()}
 
 
-class SemanticImage(EmbeddingDedup):
+class SemanticImage(WithNetwork, EmbeddingDedup):
     """Drop an image whose embedding is as close as `threshold` to that of a kept image (cosine)."""
 
     name = "image.dedup.semantic"
@@ -51,31 +50,18 @@ class SemanticImage(EmbeddingDedup):
         return embed.shape(self.options.model)[1]
 
     @property
-    def _size(self) -> int:
-        return embed.shape(self.options.model)[0]
+    def network(self) -> Spec:
+        """The one in `model`."""
+        return self.options.model
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The picture at the network's own size."""
-        return (f"rgb{self._size}",)
-
-    def prepare(self, machine: Machine) -> Facts:
-        """Find the weights; refuses a model without any."""
-        return embed.facts(embed.find(self.options.model), machine, embed.libraries(self.options.model))
-
-    def open(self, facts: Facts) -> None:
-        """Remember where the weights are; the first batch loads them."""
-        self._facts = facts
-
-    @cached_property
-    def _embedder(self) -> Embedder:
-        local, numeric = self._facts.local, self._facts.numeric
-        return embed.load(self.options.model, local["path"], numeric["precision"], local["device"], self.options.batch_size)
+        return (f"rgb{self.side}",)
 
     def sketch(self, batch: pa.RecordBatch) -> Columns:
         """One embedding a picture."""
-        pixels = fixed_rows(batch.column(self.needs[0]), np.uint8, (self._size, self._size, 3))
-        return {"embedding": fixed_column(self._embedder.embed(pixels))}
+        return {"embedding": fixed_column(self.embedded(batch))}
 
     def preference(self, entered: Entered) -> Ints:
         """By `keep`; without it larger area first, then more bytes, then input order."""

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, Decimal
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 from pydantic import model_validator
 
-from ...curator.columns import fixed_rows
 from ...curator.options import Options, judge, measure
 from ...curator.stage import Bools, Columns, Facts, Filter, Floats, Judgement, Machine, Rule, Value, judge_rules
 from ...models import embed, embed_caption
-from ...models.embed import ClipSpec, Embedder
-from ...models.embed_caption import CaptionEmbedder
+from ...models.embed import ClipSpec
+from ..image.network import WithNetwork
 
 
 class ClipScoreOptions(Options):
@@ -57,7 +55,7 @@ class ClipScoreOptions(Options):
         return {k: embed.key_of(self.model) if k == "model" else v for k, v in super().of_kind(kind).items()}
 
 
-class ClipScore(Filter):
+class ClipScore(WithNetwork, Filter):
     """Drop pairs whose caption does not fit the picture (Hessel et al. 2021, without its factor 2.5).
 
     The picture is cut to a centred square as for image.dedup.semantic. Of a caption the model reads the first tokens only, 75 by most. What
@@ -74,35 +72,24 @@ class ClipScore(Filter):
     )
 
     @property
-    def _side(self) -> int:
-        return embed.shape(self.options.model)[0]
+    def network(self) -> ClipSpec:
+        """The one in `model`."""
+        return self.options.model
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The picture at the network's own size, and the caption."""
-        return (f"rgb{self._side}", "text")
+        return (f"rgb{self.side}", "text")
 
     def prepare(self, machine: Machine) -> Facts:
-        """Find the weights; refuses a model without any."""
-        model = self.options.model
-        return embed.facts(embed_caption.find(model), machine, embed_caption.libraries(model))
-
-    def open(self, facts: Facts) -> None:
-        """Remember where the weights are; the first batch loads them."""
-        self._facts = facts
-
-    @cached_property
-    def _towers(self) -> tuple[Embedder, CaptionEmbedder]:
-        local, numeric = self._facts.local, self._facts.numeric
-        how = (self.options.model, local["path"], numeric["precision"], local["device"], self.options.batch_size)
-        return embed.load(*how), embed_caption.load(*how)
+        """Find the weights; refuses a model without any, or one that does not read captions."""
+        return embed.facts(embed_caption.find(self.network), machine, embed_caption.libraries(self.network))
 
     def measure(self, batch: pa.RecordBatch) -> Columns:
         """The cosine of each pair, and how much of its caption was not read."""
-        pictures, captions = self._towers
+        captions = embed_caption.load(*self._loaded)
         text = batch.column("text").fill_null("").to_pylist()
-        pixels = fixed_rows(batch.column(self.needs[0]), np.uint8, (self._side, self._side, 3))
-        score = (pictures.embed(pixels).astype(np.float64) * captions.embed(text).astype(np.float64)).sum(1).round(4)
+        score = (self.embedded(batch).astype(np.float64) * captions.embed(text).astype(np.float64)).sum(1).round(4)
         return {"score": pa.array(score), "unread_tokens": pa.array(captions.unread(text))}
 
     def rules(self) -> Sequence[Rule]:
