@@ -40,7 +40,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = checkout(tmp_path_factory.mktemp("any name-it likes"))
     out = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(out), str(source)]
-    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     return next(out.glob("*.whl"))
 
 
@@ -78,7 +78,7 @@ def test_an_installed_wheel_runs_without_the_checkout(wheel: Path, tmp_path: Pat
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=200,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out/dataset.json").exists()
@@ -168,7 +168,7 @@ def test_a_stage_of_another_installed_package(tmp_path: Path, d4a) -> None:
     )
     site = tmp_path / "site"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(site), str(package)]
-    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     (tmp_path / "in.jsonl").write_text('{"id": "calm", "text": "a quiet line"}\n{"id": "loud", "text": "buy now!!!"}\n')
     recipe = tmp_path / "r.yaml"
     recipe.write_text("name: x\ntext:\n  sources: [{path: in.jsonl}]\n  stages: [{use: text.shout}]\noutput: {path: out}\n")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import gzip
 import uuid
+from pathlib import Path
+from typing import Any
+
+from text_files import rows, written
 
 PAGE = """<html><head><title>{title}</title></head><body><nav><a href="/">Start</a>
 <a href="/b">Mehr</a></nav><main><article><h1>{title}</h1>
@@ -51,3 +55,16 @@ def starts(*pieces: bytes) -> list[int]:
         places.append(at)
         at += len(piece)
     return places
+
+
+NAMES = ("eins", "zwei", "drei", "vier", "fünf")
+PAGES = [response(name) for name in NAMES]
+
+
+def read(path: Path, data: bytes, **source: Any) -> list[dict[str, Any]]:
+    return rows(written(path, data), **source)
+
+
+def outcome(found: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    """Where each row lies, and which page it is or why it is none."""
+    return [(row["line"], row["reason"] or row["url"].rsplit("/")[-1]) for row in found]

@@ -10,7 +10,7 @@ from d4a.curator.errors import EXIT_MACHINE, MachineError
 
 
 def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout.split()
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300).stdout.split()
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ local.LocalEngine.run = lambda self, units, work: map(work, units)  # in this pr
 main()
 """
     command = [sys.executable, "-c", program, "curate", "r.yaml", "--workers", "1", "--memory", "4MB"]
-    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, timeout=300)
     assert 1000 * int((tmp_path / "peak").read_text()) / records < 4500
 
 

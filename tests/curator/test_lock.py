@@ -42,12 +42,12 @@ def test_a_heartbeat_keeps_others_out_ends_with_its_run_and_expires_after_a_kill
     begun = heartbeat.stat().st_mtime
     while heartbeat.stat().st_mtime < begun + 4:  # it beats for longer than it takes to expire
         time.sleep(0.05)
-    refused = drive(tmp_path, 4).communicate(timeout=60)[0]
+    refused = drive(tmp_path, 4).communicate(timeout=300)[0]
     assert f"another run works on this dataset: process {first.pid} on" in refused and "no locks" in refused
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
-    assert drive(tmp_path, 4, 60).communicate(timeout=60)[0] == "mine\n"
-    assert drive(tmp_path, 4).communicate(timeout=60)[0] == "mine\n"  # the one before took its heartbeat away
+    assert drive(tmp_path, 4, 60).communicate(timeout=300)[0] == "mine\n"
+    assert drive(tmp_path, 4).communicate(timeout=300)[0] == "mine\n"  # the one before took its heartbeat away
 
 
 def test_of_many_that_see_it_expire_one_takes_over(tmp_path: Path) -> None:
@@ -58,5 +58,5 @@ def test_of_many_that_see_it_expire_one_takes_over(tmp_path: Path) -> None:
     runs = [drive(tmp_path, 60) for _ in range(6)]
     told = [run.stdout.readline() for run in runs]  # until all have tried, the one that holds it does
     for run in runs:
-        run.communicate(timeout=60)
+        run.communicate(timeout=300)
     assert sorted(text == "mine\n" for text in told) == [False] * 5 + [True]

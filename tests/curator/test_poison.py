@@ -50,7 +50,7 @@ def test_a_stage_that_exits_forks_prints_or_gives_other_values_costs_the_same(tm
     recipe = write(tmp_path, {"0.100": "exit", "0.200": "garble", "1.100": "fork SIGSEGV", "1.200": "print"})
     command = [sys.executable, "-m", "d4a.curator", "curate", str(recipe), "--workers", "2", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **env}, start_new_session=True) as process:
-        said = process.communicate(timeout=200)[0]  # until nobody has it open
+        said = process.communicate(timeout=300)[0]  # until nobody has it open
     assert process.returncode == 0
     until = time.monotonic() + 20
     while in_session(process.pid) and time.monotonic() < until:
@@ -219,6 +219,6 @@ def test_a_worker_that_the_kernel_kills_for_memory_is_named_so(tmp_path: Path, e
     recipe = write(tmp_path, {"0.100": "eat"})
     command = [sys.executable, "-m", "d4a.curator", "curate", str(recipe), "--workers", "1"]
     joining = ["sh", "-c", f'echo $$ > {small_group}/cgroup.procs; exec "$0" "$@"', *command]
-    done = subprocess.run(joining, capture_output=True, text=True, env={**os.environ, **env}, timeout=200)
+    done = subprocess.run(joining, capture_output=True, text=True, env={**os.environ, **env}, timeout=300)
     assert done.returncode == 0, done.stderr
     assert crashed(tmp_path / "a") == {"0.100": ("text.acme.deadly", "crashed", "out of memory")}

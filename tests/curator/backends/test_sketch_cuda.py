@@ -42,7 +42,7 @@ for some in (texts[:1], texts[:0]):
 
 def test_the_card_sketches_as_the_cpu_does() -> None:
     command = [sys.executable, "-W", "ignore::RuntimeWarning", "-c", PROGRAM]  # NumPy warns of products that wrap
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"})
     told = ["uint32 True True 768", "uint32 True True 512", "uint32 True True 0", "True 1", "True 0", ""]
     assert done.stdout.split("\n") == told, done.stdout + done.stderr
 
@@ -61,5 +61,5 @@ print("atom.shared.min.u64" in code, ".local" in code, "f64" in code)
 @pytest.mark.skipif(find_spec("numba_cuda") is None, reason="needs numba-cuda with its compiler; no card")
 def test_the_kernel_compiles_for_a_card_in_whole_numbers_alone() -> None:
     """64 unsigned bits beside a signed word become floating point in Numba, which no simulator shows."""
-    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, timeout=200)
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, timeout=300)
     assert done.stdout == "True False False\n", done.stdout + done.stderr

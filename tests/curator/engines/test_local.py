@@ -48,7 +48,7 @@ def test_a_worker_whose_driver_is_gone_when_it_has_an_answer_says_nothing(capfd:
     theirs.close()
     ours.send((time.sleep, 1))
     ours.close()
-    worker.join(60)
+    worker.join(300)
     assert worker.exitcode == 0 and capfd.readouterr().err == ""
 
 

@@ -68,5 +68,5 @@ def test_a_stage_of_another_package_needs_only_to_be_installed(here: Path) -> No
         "import d4a.curator.load.files as l, d4a.curator.errors as e\ntry: l.load('r.yaml')\nexcept e.RecipeError as error: print(error)"
     )
     env = {**os.environ, "PYTHONPATH": str(here / "site"), "PYTHONHASHSEED": "7"}
-    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True, timeout=300)
     assert done.stdout.splitlines()[0] == "r.yaml:6:33: `text.acme.toxicity` has no option `max_scor`"

@@ -52,7 +52,7 @@ def open_page(tmp_path: Path, data: bytes) -> tuple[str, list[str]]:
         "--no-first-run",
     ]
     told = ["--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000", "--dump-dom", path.as_uri()]
-    done = subprocess.run([str(CHROMIUM), *switches, *told], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([str(CHROMIUM), *switches, *told], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 

@@ -376,7 +376,7 @@ def test_ultralytics_opens_no_socket_starts_no_process_prints_nothing_and_leaves
         "PYTHONHASHSEED": "7",
     }
     command = [sys.executable, "-c", program, MODEL, str(checkpoint), *files]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
     boxes, seen = json.loads(done.stdout)
     assert seen == [] and boxes == measured.column("boxes").to_pylist()[:2] and done.stderr == ""
