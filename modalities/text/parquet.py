@@ -26,26 +26,45 @@ _PAGE_BUFFER_BYTES = 1 << 20
 
 
 def read_parquet(path: str, source: Source) -> Iterator[pa.RecordBatch]:
-    """All rows as reader batches; `line` is the row number. Raises OSError when the file cannot be opened."""
-    row = decoded = 0
+    """All rows as reader batches; `line` is the row number. Damage costs the rest of its row group. Raises OSError."""
     with pa.OSFile(path) as file:
         try:
-            for batch in _batches(file, source):
+            table = open_table(file)
+            _check_columns(table.schema_arrow, source)
+        except _ColumnError as missing:
+            yield one_row(*missing.args)
+        except (pa.ArrowException, OSError) as error:
+            yield one_row("broken_parquet", _damage(error))
+        else:
+            yield from _groups(file, table, source)
+
+
+def _groups(file: Any, table: Any, source: Source) -> Iterator[pa.RecordBatch]:
+    """The rows of all row groups; one row with a reason for what is lost of each."""
+    first = decoded = 0
+    for index in range(table.metadata.num_row_groups):
+        row, end = first, first + table.metadata.row_group(index).num_rows
+        try:
+            for batch in group_batches(file, table, index):
                 decoded += batch.nbytes
                 check_growth(decoded, file.size())
                 yield _convert(batch, row, source)
                 row += batch.num_rows
         except ReadError as bomb:
-            yield one_row(bomb.reason, f"{row} rows before it; {bomb.detail}")
-        except _ColumnError as missing:
-            yield one_row(*missing.args)
+            yield one_row(bomb.reason, f"{table.metadata.num_rows - row} rows are not read; {bomb.detail}", row)
+            return
         except (pa.ArrowException, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            yield one_row("broken_parquet", f"{row} rows before it; {first_line(error)}")
-        else:
-            if row == 0:
-                yield one_row("empty_file", "no row")
+            yield one_row("broken_parquet", f"{end - row} rows are lost, the rest of a row group: {_damage(error)}", row)
+        first = end
+    if not first:
+        yield one_row("empty_file", "no row")
+
+
+def _damage(error: Exception) -> str:
+    """What pyarrow found. Raises an OSError that is the machine's."""
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
+    return first_line(error)
 
 
 class _ColumnError(Exception):
@@ -57,17 +76,15 @@ def first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
 
 
-def _batches(file: Any, source: Source) -> Iterator[pa.RecordBatch]:
-    table = open_table(file)
-    schema = table.schema_arrow
-    if not _is_conversations(schema, source):
-        if source.text_field not in schema.names:
-            raise _ColumnError("no_text_column", f"columns: {', '.join(schema.names)}")
-        kind = schema.field(source.text_field).type
-        if not _is_text(kind):
-            raise _ColumnError("text_not_a_string", f"column {source.text_field}: {kind}")
-    for index in range(table.metadata.num_row_groups):
-        yield from group_batches(file, table, index)
+def _check_columns(schema: pa.Schema, source: Source) -> None:
+    """Raises _ColumnError unless there is text."""
+    if _is_conversations(schema, source):
+        return
+    if source.text_field not in schema.names:
+        raise _ColumnError("no_text_column", f"columns: {', '.join(schema.names)}")
+    kind = schema.field(source.text_field).type
+    if not _is_text(kind):
+        raise _ColumnError("text_not_a_string", f"column {source.text_field}: {kind}")
 
 
 def open_table(file: Any) -> Any:

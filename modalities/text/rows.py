@@ -90,8 +90,8 @@ def _array(values: list[Any], field: pa.Field) -> pa.Array:
     return pa.array(values, pa.large_binary()).view(field.type) if field.name in _BYTES else pa.array(values, field.type)
 
 
-def one_row(reason: str, detail: str = "") -> pa.RecordBatch:
-    """A batch of one row for a file that cannot be read at all."""
+def one_row(reason: str, detail: str = "", line: int | None = None) -> pa.RecordBatch:
+    """A batch of one row for a file that cannot be read at all, or not from a line on."""
     rows = Rows()
-    rows.refuse(reason, detail)
+    rows.refuse(reason, detail, line)
     return rows.take()

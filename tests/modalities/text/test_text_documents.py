@@ -166,15 +166,19 @@ def test_a_table_that_is_no_text_is_one_row(tmp_path: Path) -> None:
     assert only_problem(written(tmp_path / "c.parquet", b"PAR1 nothing PAR1"))[0] == "broken_parquet"
 
 
-def test_a_damaged_table_gives_the_row_groups_before_the_damage(tmp_path: Path) -> None:
-    path = _parquet(
-        tmp_path / "a.parquet", {"text": pa.array([f"text {i}" * 20 for i in range(3000)])}, row_group_size=1000, use_dictionary=False
-    )
+def test_a_damaged_table_loses_the_row_group_of_the_damage_alone(tmp_path: Path) -> None:
+    texts = [f"text {i}" * 20 for i in range(6000)]
+    path = _parquet(tmp_path / "a.parquet", {"text": pa.array(texts)}, row_group_size=1000, use_dictionary=False)
     damaged = bytearray(path.read_bytes())
-    start = pq.ParquetFile(path).metadata.row_group(1).column(0).data_page_offset
-    damaged[start : start + 2000] = b"\xff" * 2000
-    *good, bad = rows(written(tmp_path / "b.parquet", bytes(damaged)))
-    assert len(good) == 1000 and bad["reason"] == "broken_parquet" and bad["detail"].startswith("1000 rows before it")
+    for group in (1, 4):
+        start = pq.ParquetFile(path).metadata.row_group(group).column(0).data_page_offset
+        damaged[start : start + 2000] = b"\xff" * 2000
+    found = rows(written(tmp_path / "b.parquet", bytes(damaged)))
+    lost = [row for row in found if row["reason"]]
+    assert [(row["reason"], row["line"]) for row in lost] == [("broken_parquet", 1000), ("broken_parquet", 4000)]
+    assert all(row["detail"].startswith("1000 rows are lost, the rest of a row group: ") for row in lost)
+    read = {row["line"]: row["text"] for row in found if not row["reason"]}
+    assert read == {line: text for line, text in enumerate(texts) if line // 1000 not in (1, 4)}
 
 
 def test_parquet_batches_follow_the_size_of_rows(tmp_path: Path) -> None:
