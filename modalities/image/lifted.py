@@ -11,12 +11,13 @@ import numpy as np
 from ...curator.dedup.clusters import assign, centroids, cluster_pairs
 from ...curator.dedup.embeddings import EXACT_UP_TO, clusters_for, vectors_of
 from ...curator.dedup.neighbours import Neighbours, neighbours
-from ...curator.stage import Entered, Ints
+from ...curator.stage import Entered, Floats, Ints
 from . import phash
 from .phash_index import Found
 
 _ITERATIONS, _VISITS, _SEED = 10, 8, 0  # as image.dedup.semantic where it is not told otherwise
 _PAIRS = 1 << 15  # compared at a time
+_SAME = 1e-9  # of equal thumbnails the spectra agree to 1 but for rounding
 _ANY_BITS = 64  # a window need not be near: the network proposed the pair
 
 
@@ -35,13 +36,7 @@ def with_lifted(found: Found, entered: Entered, width: int, thumbs: phash.Thumbs
     a, b = number[near.a], number[near.b]
     known = (a >= 0) & (b >= 0)
     a, b, cosine = np.minimum(a, b)[known], np.maximum(a, b)[known], near.similarity[known]
-    agree = np.zeros(len(a), bool)
-    for start in range(0, len(a), _PAIRS):
-        some = slice(start, start + _PAIRS)
-        members, at = np.unique(np.stack([a[some], b[some]]), return_inverse=True)
-        left, right = at.reshape(2, -1)
-        shown = np.ascontiguousarray(thumbs[members])
-        agree[some] = phash.similarities(shown, phash.hashes(shown), left, right, gate, _ANY_BITS) >= gate
+    agree = _spectra(thumbs, a, b, gate, _ANY_BITS) >= gate
     a, b = np.concatenate([found.a, a[agree]]), np.concatenate([found.b, b[agree]])
     similarity = np.concatenate([found.similarity, cosine[agree]])
     order = np.lexsort((-similarity, b, a))
@@ -50,6 +45,30 @@ def with_lifted(found: Found, entered: Entered, width: int, thumbs: phash.Thumbs
     new[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
     notes = {"pairs_near_by_embedding": len(agree), "of_these_spectra_agree": int(agree.sum())}
     return Found(a[new], b[new], similarity[new], {**found.notes, **notes})
+
+
+def meanings(thumbs: phash.Thumbs, a: Ints, b: Ints, similarity: Floats, floor: float, gate: float) -> list[str]:
+    """What the similarity of each pair of thumbnails is: what `with_lifted` made of it, with the options of then, is seen by its spectra.
+
+    floor   of the search without a network
+    """
+    lifted = _spectra(thumbs, a, b, floor, phash.NEAR_BITS) < similarity - _SAME
+    spectra = np.zeros(len(a))
+    spectra[lifted] = _spectra(thumbs, a[lifted], b[lifted], gate, _ANY_BITS)
+    each = zip(lifted.tolist(), spectra.tolist(), strict=True)
+    return [f"cosine of embeddings; spectra agree to {value:.3f}" if by_network else "agreement of spectra" for by_network, value in each]
+
+
+def _spectra(thumbs: phash.Thumbs, a: Ints, b: Ints, floor: float, near_bits: int) -> Floats:
+    """`phash.similarities` of any number of pairs; thumbnails may be on disk."""
+    found = np.zeros(len(a))
+    for start in range(0, len(a), _PAIRS):
+        some = slice(start, start + _PAIRS)
+        members, at = np.unique(np.stack([a[some], b[some]]), return_inverse=True)
+        left, right = at.reshape(2, -1)
+        shown = np.ascontiguousarray(thumbs[members])
+        found[some] = phash.similarities(shown, phash.hashes(shown), left, right, floor, near_bits)
+    return found
 
 
 def _near(entered: Entered, width: int, floor: float) -> Neighbours:

@@ -7,6 +7,7 @@ lifts pairs whose pictures nearly agree (lifted.py).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,7 +22,7 @@ from ...curator.stage import Columns, Dedup, Entered, Floats, Ints, Pairs, Value
 from ...models import embed
 from ...models.embed import Spec
 from . import phash, phash_index
-from .lifted import with_lifted
+from .lifted import meanings, with_lifted
 from .network import WithNetwork
 
 
@@ -151,6 +152,25 @@ class Perceptual(WithNetwork, Dedup):
         a, b, similarity = _all_members(found.a, found.b, found.similarity, first, group)
         return Pairs(compared[a], compared[b], similarity, {**found.notes, "flat_images": entered.size - len(compared)})
 
+    def details(self, entered: Entered, dropped: Ints, twins: Ints, similarity: Floats) -> list[str] | None:
+        """With a network, whose opinion the similarity is."""
+        if self.options.embedding is None:
+            return None
+        members, at = np.unique(np.concatenate([dropped, twins]), return_inverse=True)
+        thumbs = spacious((len(members), phash.SIDE, phash.SIDE), np.uint8, entered.workspace)
+        for place, rows in _thumbnails(entered, members):
+            thumbs[place] = rows
+        return meanings(thumbs, at[: len(dropped)], at[len(dropped) :], similarity, self._floor, self.options.gate)
+
+
+def _thumbnails(entered: Entered, wanted: Ints) -> Iterator[tuple[Ints, phash.Thumbs]]:
+    """Some at a time, the places in `wanted` and the equalised thumbnails of these records."""
+    place = np.full(entered.size, -1, np.int64)
+    place[wanted] = np.arange(len(wanted))
+    for indices, values in entered.chunks("thumb"):
+        at = place[indices]
+        yield at[at >= 0], phash.equalised(fixed_rows(values, np.uint8, (phash.SIDE, phash.SIDE))[at >= 0])
+
 
 def _distinct(entered: Entered, compared: Ints) -> tuple[phash.Thumbs, Ints, Ints]:
     """Equalised thumbnails of records, each once.
@@ -160,13 +180,9 @@ def _distinct(entered: Entered, compared: Ints) -> tuple[phash.Thumbs, Ints, Int
               (f,) int64           which of the m has each first, ascending
               (m,) int64           for each of the m the number of its thumbnail
     """
-    place = np.full(entered.size, -1, np.int64)
-    place[compared] = np.arange(len(compared))
     thumbs = spacious((len(compared), phash.SIDE, phash.SIDE), np.uint8, entered.workspace)
     names = np.empty(len(compared), "V16")
-    for indices, values in entered.chunks("thumb"):
-        wanted = place[indices] >= 0
-        at, rows = place[indices][wanted], phash.equalised(fixed_rows(values, np.uint8, (phash.SIDE, phash.SIDE))[wanted])
+    for at, rows in _thumbnails(entered, compared):
         thumbs[at] = rows
         names[at] = phash.names(rows).view("V16")[:, 0]
     _, first, group = np.unique(names, return_index=True, return_inverse=True)

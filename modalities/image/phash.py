@@ -168,8 +168,8 @@ def _equalised(thumbs: Thumbs) -> Thumbs:
                 at = np.int64(thumbs[i, y, x]) + EVENED + 1
                 twice[at] += 1
                 twice[at + 1] += 1
-        for at in range(1, len(twice)):
-            twice[at] += twice[at - 1]
+        for place in range(1, len(twice)):
+            twice[place] += twice[place - 1]
         for level in range(256):
             share = twice[level + 1 : level + 1 + levels].sum()
             curve[level] = (255 * share + levels * SIDE**2) // (2 * levels * SIDE**2)

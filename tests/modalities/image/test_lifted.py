@@ -1,10 +1,12 @@
 """image.dedup.perceptual with `embedding`: a network proposes, the pictures' own agreement decides, and the plan knows that it costs."""
 
 import random
+import re
 
 import image_makers as makers
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from d4a.curator.load.files import load
 from d4a.curator.modality import reader_schema
@@ -68,6 +70,24 @@ def test_options_of_the_network_belong_to_it_and_only_its_own_bounds_search_anew
     assert network.of_kind("measure") == {"embedding": LITE0, "batch_size": 16}
     keys = [Perceptual(PerceptualOptions(embedding=LITE0, **more)).search_key() for more in ({}, {"threshold": 0.95}, {"gate": 0.8})]
     assert keys[0] == keys[1] != keys[2] != Perceptual(plain).search_key()
+
+
+def test_the_ledger_of_pairs_says_whose_similarity_dropped_an_image(files, tmp_path, d4a):
+    (tmp_path / "pairs").mkdir()
+    for number in (4, 5, 10, 11):
+        (tmp_path / "pairs" / f"{number}.jpg").write_bytes(files[number])
+        (tmp_path / "pairs" / f"{number}.txt").write_text(f"A picture with the number {number}")
+    dedup = "{use: image.dedup.perceptual, threshold: 0.9, embedding: {efficientnet: lite0}, min_cosine: 0.9}"
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"name: x\npair: {{sources: [{{path: pairs}}], stages: [{{use: image.decode}}, {dedup}]}}\noutput: {{path: out, order: input}}\n"
+    )
+    d4a("curate", recipe)
+    rows = {row["key"]: row for row in pq.read_table(tmp_path / "out" / "ledger").to_pylist()}
+    assert {key: row["twin"] for key, row in rows.items()} == {"4.jpg": None, "5.jpg": None, "10.jpg": "4.jpg", "11.jpg": "5.jpg"}
+    assert rows["10.jpg"]["detail"] == "agreement of spectra" and rows["10.jpg"]["similarity"] > 0.94
+    spectra = re.fullmatch(r"cosine of embeddings; spectra agree to (0\.\d{3})", rows["11.jpg"]["detail"])
+    assert 0.6 <= float(spectra[1]) < 0.9 <= rows["11.jpg"]["similarity"]
 
 
 @pytest.mark.parametrize(("option", "rounds"), [("", 1), (", embedding: {efficientnet: lite0}", 2)])
