@@ -1,7 +1,8 @@
 """croissant.json: the dataset in MLCommons Croissant 1.1, so that search engines and tools can read what it holds.
 
 It describes and is not meant as a way to load. One record set a member type, since mlcroissant 1.1 cannot join two member types
-of a tar; a FileObject a shard up to `MAX_FILE_OBJECTS`, beyond that the wids index (which names each shard's sha256) for all.
+of a tar; a FileObject a shard up to `MAX_FILE_OBJECTS`, beyond that the wids index (which names each shard's sha256) for all,
+and a pattern of tars, which mlcroissant 1.1 validates and cannot unpack.
 """
 
 from __future__ import annotations
