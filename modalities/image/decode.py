@@ -47,6 +47,7 @@ class Decode(Transform):
     """
 
     name = "image.decode"
+    version = 2
     derives = True
     Options = DecodeOptions
     libraries: ClassVar[tuple[str, ...]] = ("pillow",)

@@ -32,7 +32,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
-_CHECK = (8, 8)  # nothing but the file's health is wanted: the smallest decode will do
+_JPEG = ("JPEG", "MPO")
 
 
 class RefusedError(Exception):
@@ -136,8 +136,8 @@ def _decoded(data: bytes, kind: str, views: Sequence[View], max_pixels: int) -> 
     turned = orientation(image)
     size = image.size[::-1] if turned >= 5 and kind != "tiff" else image.size  # Pillow itself turns TIFF files
     rendered: dict[str, bytes] = {}
-    for floor, luma, group in _decodes(image, views):
-        decoded = upright(_decode(_open(data, kind) if rendered else image, floor, luma), kind, turned)
+    for shrink, group in _by_scale(image, views).items():
+        decoded = upright(_decode(_open(data, kind) if rendered else image, shrink, group), kind, turned)
         rendered.update({view.name: view.render(decoded) for view in group})
     return Picture(kind, *size, tiff_pages(data) if kind == "tiff" else _frames(image), mode, turned, alpha, rendered)
 
@@ -159,25 +159,33 @@ def _open(data: bytes, kind: str) -> Image.Image:
         raise RefusedError("broken_image", f"no readable {kind} header") from None
 
 
-def _decodes(image: Image.Image, views: Sequence[View]) -> list[tuple[tuple[int, int], bool, list[View]]]:
-    """(smallest size, luma only, views) of each decode needed; only JPEG can be decoded small."""
-    if image.format not in ("JPEG", "MPO"):
-        return [((0, 0), False, list(views))]
-    groups: dict[tuple[int, bool], tuple[tuple[int, int], bool, list[View]]] = {}
+def _by_scale(image: Image.Image, views: Sequence[View]) -> dict[int, list[View]]:
+    """Views by the scale to decode at: one for all but very large views. Only JPEG can be decoded small."""
+    if image.format not in _JPEG:
+        return {1: list(views)}
+    scales: dict[int, list[View]] = {}
     for view in views:
-        floor, luma = view.floor(*image.size), view.kind == "gray"
-        shrink = min(image.width // floor[0], image.height // floor[1])
-        scale = next(s for s in (8, 4, 2, 1) if s <= max(shrink, 1))
-        groups.setdefault((scale, luma), (floor, luma, []))[2].append(view)
-    return list(groups.values()) or [(_CHECK, True, [])]
+        scales.setdefault(view.shrink(*image.size), []).append(view)
+    return scales or {8: []}  # nothing but the file's health is wanted: the smallest decode will do
 
 
-def _decode(image: Image.Image, floor: tuple[int, int], luma: bool) -> Image.Image:
-    """Load the first frame, over white, as L or RGB."""
-    if image.format in ("JPEG", "MPO"):
-        image.draft("L" if luma else None, floor)
+def _decode(image: Image.Image, shrink: int, views: Sequence[View]) -> Image.Image:
+    """Load the first frame, over white, as L, RGB or YCbCr, whose Y is what L would be."""
+    if image.format in _JPEG:
+        layout = "L" if all(view.kind == "gray" for view in views) else "YCbCr"
+        size = max(1, image.width // shrink), max(1, image.height // shrink)
+        image.draft(layout if _stores_luma(image) else None, size)
     image.load()
-    return flatten(image)
+    return image if image.mode == "YCbCr" else flatten(image)
+
+
+def _stores_luma(image: Image.Image) -> bool:
+    """Whether a JPEG of three components holds YCbCr; told as libjpeg does, by JFIF, by Adobe's marker, or by the components' names."""
+    if "jfif" in image.info:
+        return True
+    if "adobe_transform" in image.info:
+        return bool(image.info["adobe_transform"])
+    return [layer[0] for layer in image.layer] != [*b"RGB"]  # type: ignore[attr-defined]
 
 
 def flatten(image: Image.Image) -> Image.Image:
