@@ -86,6 +86,7 @@ class Beside:
             record.lack, record.lack_reason = self._lack, "unreadable_caption"
         else:
             record.lack = "no text in the .txt, .caption or .json" if self._found else "no .txt, .caption or .json with one"
+            record.lack += f", only .{', .'.join(list(self._others)[:5])}" if self._others and not self._found else ""
 
 
 def take_caption(fields: dict[str, Any], source: Source) -> str | None:
@@ -98,16 +99,31 @@ def take_caption(fields: dict[str, Any], source: Source) -> str | None:
     return None
 
 
+def lack_of_caption(fields: dict[str, Any], source: Source) -> str:
+    """Why `take_caption` finds none."""
+    names = (source.caption_field,) if source.caption_field else _FIELDS
+    wrong = [name for name in names if type(fields.get(name, "")) not in (str, type(None))]
+    return f"`{wrong[0]}` is of type {type(fields[wrong[0]]).__name__}, no text" if wrong else f"no text in `{'` or `'.join(names)}`"
+
+
 def load_json(data: bytes) -> Any:
     """A JSON value with every digit of its integers; NaN, which is none, becomes null. Raises ValueError, RecursionError."""
     if _LONG_NUMBER.search(data):
-        return json.loads(data.decode("utf-8-sig"), parse_constant=_null)
+        return _load_slowly(data)
     try:
         return orjson.loads(data.removeprefix(codecs.BOM_UTF8))
     except ValueError:
         if b"NaN" in data or b"Infinity" in data:  # Python writes them, hence img2dataset
-            return json.loads(data.decode("utf-8-sig"), parse_constant=_null)
+            return _load_slowly(data)
         raise
+
+
+def _load_slowly(data: bytes) -> Any:
+    """By Python's own parser, which knows long numbers and NaN. Raises ValueError for half of a surrogate pair, too."""
+    value = json.loads(data.decode("utf-8-sig"), parse_constant=_null)
+    if b"\\u" in data:
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def _null(_: str) -> None:

@@ -85,7 +85,7 @@ def kind_by_name(path: str, source: Source) -> str:
         return ""
     named = _named(path)
     if source.format == "auto":
-        return "" if named in _TABLES and _named(source.path) != named else named
+        return "" if named in _TABLES and _named(source.path.rstrip("*?")) != named else named
     if source.format in ("llava", "coco"):
         return named if named == "jsonl" and source.format == "llava" else "json"
     return source.format

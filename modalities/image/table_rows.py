@@ -11,7 +11,7 @@ from ...curator.modality import Entry
 from ...curator.recipe import Source
 from ..text.conversations import ConversationError, joined_text, structure_of
 from ..text.fields import RecordError, id_text
-from .beside import take_caption
+from .beside import lack_of_caption, take_caption
 from .named import Named
 from .records import Record, free_name, problem, without_image
 from .sniff import SNIFF_BYTES
@@ -58,7 +58,7 @@ class TableRows:
             if record.ident is not None:
                 del rest[self._source.id_field]
             record.caption = take_caption(rest, self._source)
-            record.lack = f"no text in `{self._source.caption_field or 'caption` or `text'}`"
+            record.lack = lack_of_caption(fields, self._source) if record.caption is None else ""
             record.meta = rest
         self._load(record, image)
 
@@ -66,6 +66,8 @@ class TableRows:
         path = image
         if type(image) is dict:
             path, image = image.get("path"), image.get("bytes")
+            if path is None and image is None:
+                raise RecordError("no_image", "an object with neither `path` nor `bytes`")
         if type(image) is bytes:
             if wrong := problem(image[:SNIFF_BYTES], len(image)):
                 raise RecordError(*wrong)

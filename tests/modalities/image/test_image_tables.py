@@ -168,6 +168,29 @@ def test_pairs_need_a_caption_and_images_do_not(folder):
     assert [json.loads(row["meta"]) for row in images] == [{"alt": "alt", "caption": "caption"}, {"alt": " "}, {"alt": "x", "caption": 1}]
 
 
+def test_what_a_row_lacks_or_holds_instead_is_said(folder):
+    lines = [
+        '{"image": "1.jpg", "text": 5}',
+        '{"image": "1.jpg", "caption": ["a"], "text": " "}',
+        '{"image": "1.jpg"}',
+        '{"image": {"url": "x"}, "text": "t"}',
+        '{"image": "\\ud800.jpg", "text": "t", "long": 12345678901234567890123}',
+        '{"image": "1.jpg", "text": "\\udfff", "none": NaN}',
+        '{"image": "1.jpg", "text": "\\ud83d\\ude00 sound", "none": NaN}',
+    ]
+    path = folder / "t.jsonl"
+    path.write_text("\n".join(lines))
+    (batch,) = read.read_entry(entry(path), Source(path=str(folder / "*.jsonl*")), PAIR_COLUMNS)
+    told = [(row["reason"], row["detail"]) for row in batch.to_pylist()]
+    assert told[:4] == [
+        ("no_caption", "`text` is of type int, no text"),
+        ("no_caption", "`caption` is of type list, no text"),
+        ("no_caption", "no text in `caption` or `text`"),
+        ("no_image", "an object with neither `path` nor `bytes`"),
+    ]
+    assert [reason for reason, _ in told[4:]] == ["invalid_unicode", "invalid_unicode", None]
+
+
 def test_conversations_give_their_turns_as_text_and_stay_whole(folder):
     talk = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "A cat."}]
     rows = [

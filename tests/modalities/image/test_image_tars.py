@@ -144,6 +144,11 @@ def test_damage_costs_what_lies_behind_it_and_no_more(tmp_path):
     assert told_of(gzip.compress(raw)[:-40], "b.tar.gz")[-1][1] in ("truncated_gzip", "truncated_tar")
 
 
+def test_members_that_a_sample_has_in_place_of_a_caption_are_named(tmp_path):
+    (one,) = records(write_tar(tmp_path / "a.tar", [("two.dots.jpg", image(1)), ("two.dots.txt", b"a caption?")]), pairs=True)
+    assert one.caption is None and one.lack == "no .txt, .caption or .json with one, only .dots.txt"
+
+
 def test_a_tar_of_folders_is_told_to_be_empty_once_in_any_ranges(tmp_path):
     folders = [tarfile.TarInfo(f"d{k}") for k in range(9)]
     for folder in folders:
