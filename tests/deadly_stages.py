@@ -109,6 +109,14 @@ def install(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))}
 
 
+def installing(folder: Path) -> str:
+    """Python that installs it into a process which has read the registry, and whose workers are forked from it."""
+    if not folder.exists():
+        install(folder)
+    caches = "registry._points.cache_clear(); registry.stage_class.cache_clear()"
+    return f"import sys; sys.path.insert(0, {str(folder)!r}); from d4a.curator import registry; {caches}"
+
+
 DEADLY = "{use: text.clean}, {use: text.acme.deadly}, {use: text.dedup.exact}"
 
 

@@ -8,7 +8,7 @@ import pyarrow.dataset as ds
 import pytest
 from d4a.curator.errors import D4AError
 from d4a.curator.scan.ahead import ahead
-from deadly_stages import crashed, install, write
+from deadly_stages import crashed, install, installing, write
 
 STAGES = "{use: text.acme.early}, {use: text.acme.model}"
 
@@ -19,11 +19,17 @@ def env(tmp_path: Path) -> dict[str, str]:
     return install(tmp_path / "site")
 
 
-def test_records_that_crash_a_model_or_what_runs_ahead_of_it_cost_themselves(tmp_path: Path, env: dict[str, str], d4a) -> None:
+@pytest.fixture
+def deadly(tmp_path: Path) -> str:
+    """With the deadly stages installed: what a command that is forked runs first."""
+    return installing(tmp_path / "site")
+
+
+def test_records_that_crash_a_model_or_what_runs_ahead_of_it_cost_themselves(tmp_path: Path, env: dict[str, str], deadly: str, d4a) -> None:
     """Two in one batch, one in the batch that is read while the model has another, and exceptions on either side."""
     orders = {"0.17": "early kill SIGSEGV", "0.30": "kill SIGABRT", "0.2450": "early raise", "1.1": "raise", "1.2400": "early kill SIGKILL"}
     recipe = write(tmp_path, orders, STAGES)
-    d4a("curate", recipe, "--workers", 1, env=env)
+    d4a("curate", recipe, first=deadly)
     assert crashed(tmp_path / "a") == {
         "0.17": ("text.acme.early", "crashed", "SIGSEGV"),
         "0.30": ("text.acme.model", "crashed", "SIGABRT"),
@@ -42,9 +48,9 @@ def test_time_is_limited_on_both_sides(tmp_path: Path, env: dict[str, str], d4a)
     assert crashed(tmp_path / "a") == {"0.100": ("text.acme.early", "timeout", None), "1.100": ("text.acme.model", "timeout", None)}
 
 
-def test_forward_passes_are_full(tmp_path: Path, env: dict[str, str], d4a) -> None:
+def test_forward_passes_are_full(tmp_path: Path, deadly: str, d4a) -> None:
     """But the last one of each of the four units."""
-    d4a("curate", write(tmp_path, {}, STAGES), "--workers", 1, env=env)
+    d4a("curate", write(tmp_path, {}, STAGES), first=deadly)
     company = ds.dataset(sorted((tmp_path / "a/scores").glob("*.parquet"))).to_table().column("text.acme.model.company").to_pylist()
     sizes = [company[0]]
     while sum(sizes) < len(company):

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deadly_stages import crashed, install, write
+from deadly_stages import crashed, install, installing, write
 from image_makers import encode, scene
 from processes import children, in_session
 from small_corpus import published, write_recipe, write_text_inputs
@@ -23,15 +23,21 @@ from small_corpus import published, write_recipe, write_text_inputs
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
-    """With the deadly stage installed."""
+    """With the deadly stages installed."""
     return install(tmp_path / "site")
 
 
-def test_records_that_crash_a_stage_cost_themselves_whatever_the_workers(tmp_path: Path, env: dict[str, str], d4a) -> None:
+@pytest.fixture
+def deadly(tmp_path: Path) -> str:
+    """With the deadly stages installed: what a command that is forked runs first."""
+    return installing(tmp_path / "site")
+
+
+def test_records_that_crash_a_stage_cost_themselves_whatever_the_workers(tmp_path: Path, env: dict[str, str], deadly: str, d4a) -> None:
     """One raises, two are in one batch, and one is the first of its batch."""
     orders = {"0.17": "kill SIGSEGV", "0.2048": "kill SIGABRT", "0.2101": "raise", "1.2499": "kill SIGKILL"}
     recipe = write(tmp_path, orders)
-    told = json.loads(d4a("curate", recipe, "--workers", 1, "--json", env=env).stdout)
+    told = json.loads(d4a("curate", recipe, "--json", first=deadly).stdout)
     assert crashed(tmp_path / "a") == {
         "0.17": ("text.acme.deadly", "crashed", "SIGSEGV"),
         "0.2048": ("text.acme.deadly", "crashed", "SIGABRT"),
@@ -64,31 +70,31 @@ def test_a_stage_that_exits_forks_prints_or_gives_other_values_costs_the_same(tm
     assert json.loads(said)["flows"][0]["kept"] == 4997
 
 
-def test_records_that_take_too_long_or_too_much_memory(tmp_path: Path, env: dict[str, str], d4a) -> None:
+def test_records_that_take_too_long_or_too_much_memory(tmp_path: Path, env: dict[str, str], deadly: str, d4a) -> None:
     recipe = write(tmp_path, {"0.100": "sleep", "1.200": "eat"})
-    limits = ("--workers", 2, "--batch-time", 5, "--worker-memory", "700MB")
-    done = d4a("curate", recipe, *limits, "--json", env=env)
+    limits = ("--batch-time", 5, "--worker-memory", "700MB")
+    done = d4a("curate", recipe, *limits, "--workers", 2, "--json", env=env)
     assert crashed(tmp_path / "a") == {
         "0.100": ("text.acme.deadly", "timeout", None),
         "1.200": ("text.acme.deadly", "crashed", "out of memory"),
     }
     said = [json.loads(line) for line in done.stderr.splitlines()]
     assert max(line["retried"] for line in said if line["step"] == "scan text") >= 2  # more where a batch of others takes long
-    again = json.loads(d4a("curate", recipe, *limits, "--json", env=env).stdout)
+    again = json.loads(d4a("curate", recipe, *limits, "--json", first=deadly).stdout)
     assert again["flows"][0]["scanned"] == 0 and not again["published"]
 
 
-def test_a_limit_that_ends_the_run_is_named_as_it_was_given(tmp_path: Path, env: dict[str, str], d4a) -> None:
-    limits = ("--workers", 1, "--worker-memory", "700MB", "--set", "max_bad_records=0")
-    done = d4a("curate", write(tmp_path, {"0.100": "eat"}), *limits, env=env, code=1)
+def test_a_limit_that_ends_the_run_is_named_as_it_was_given(tmp_path: Path, deadly: str, d4a) -> None:
+    limits = ("--worker-memory", "700MB", "--set", "max_bad_records=0")
+    done = d4a("curate", write(tmp_path, {"0.100": "eat"}), *limits, first=deadly, code=1)
     assert "the last: killed for holding more than 700 MB (--worker-memory); raise max_bad_records" in done.stderr
 
 
-def test_a_worker_killed_once_costs_nothing(tmp_path: Path, env: dict[str, str], d4a) -> None:
+def test_a_worker_killed_once_costs_nothing(tmp_path: Path, env: dict[str, str], deadly: str, d4a) -> None:
     recipe = write(tmp_path, {"0.2300": "once kill SIGKILL"})
     done = d4a("curate", recipe, "--workers", 2, "--json", env=env)
     assert crashed(tmp_path / "a") == {} and '"retried":1' in done.stderr
-    d4a("curate", recipe, "--workers", 1, "--out", tmp_path / "b", env=env)
+    d4a("curate", recipe, "--out", tmp_path / "b", first=deadly)
     assert published(tmp_path / "a") == published(tmp_path / "b")
 
 
@@ -109,7 +115,7 @@ def test_workers_killed_at_any_moment_cost_nothing(tmp_path: Path, d4a) -> None:
     assert published(tmp_path / "a") == published(tmp_path / "b")
 
 
-def test_a_unit_that_runs_elsewhere_leaves_its_records_out_for_all(tmp_path: Path, env: dict[str, str], d4a) -> None:
+def test_a_unit_that_runs_elsewhere_leaves_its_records_out_for_all(tmp_path: Path, env: dict[str, str], deadly: str, d4a) -> None:
     """An element of an array, after a driver that did not get there."""
     recipe = write(tmp_path, {"0.100": "kill SIGSEGV", "1.100": "once sleep"})
     command = [sys.executable, "-m", "d4a.curator", "curate", str(recipe), "--workers", "1"]
@@ -119,14 +125,14 @@ def test_a_unit_that_runs_elsewhere_leaves_its_records_out_for_all(tmp_path: Pat
             time.sleep(0.01)
         driver.kill()
     d4a("run-unit", tmp_path / "a/.d4a/steps/scan-text.jsonl", 0, "--of", 1, env=env)
-    told = json.loads(d4a("curate", recipe, "--json", env=env).stdout)
+    told = json.loads(d4a("curate", recipe, "--json", first=deadly).stdout)
     assert told["flows"][0]["scanned"] == 0 and list(crashed(tmp_path / "a")) == ["0.100"]
 
 
 @pytest.mark.parametrize("verb", ["raise", "kill SIGSEGV"])
-def test_a_run_that_goes_wrong_ends_while_it_scans(tmp_path: Path, env: dict[str, str], d4a, verb: str) -> None:
+def test_a_run_that_goes_wrong_ends_while_it_scans(tmp_path: Path, deadly: str, d4a, verb: str) -> None:
     recipe = write(tmp_path, {f"0.{k}": verb for k in range(3, 6)})
-    done = d4a("curate", recipe, "--workers", 1, "--set", "max_bad_records=1", env=env, code=1)
+    done = d4a("curate", recipe, "--set", "max_bad_records=1", first=deadly, code=1)
     assert "text: 2 bad records so far (crashed 2); max_bad_records is 1" in done.stderr and "decide" not in done.stderr
 
 
@@ -139,9 +145,9 @@ def test_unreadable_records_count_too_also_those_of_the_run_before(tmp_path: Pat
     assert "6 bad records so far" in d4a("curate", recipe, "--set", "max_bad_records=5", code=1).stderr
 
 
-def test_a_stage_that_never_works_is_named(tmp_path: Path, env: dict[str, str], d4a) -> None:
+def test_a_stage_that_never_works_is_named(tmp_path: Path, deadly: str, d4a) -> None:
     recipe = write(tmp_path, {f"0.{k}": "raise" for k in range(1000)})
-    done = d4a("curate", recipe, "--workers", 1, env=env, code=1)
+    done = d4a("curate", recipe, first=deadly, code=1)
     assert "101 bad records so far (crashed 101); without max_bad_records a run bears 100" in done.stderr
     assert "text.acme.deadly: ValueError: what is this?" in done.stderr
 

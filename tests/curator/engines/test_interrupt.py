@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from deadly_stages import install, write
+from deadly_stages import install, installing, write
 from processes import in_session
 from small_corpus import published
 
@@ -64,8 +64,8 @@ def test_in_the_middle_of_a_unit(tmp_path: Path, d4a, workers: str, keys: bytes)
     asleep = tmp_path / "site/deadly_stages.py.once"
     said = interrupted(["curate", str(recipe), "--workers", workers], env, asleep.exists, keys)
     assert "interrupted; run the same command again" in said and "Traceback" not in said
-    d4a("curate", recipe, env=env)
-    d4a("curate", recipe, "--out", tmp_path / "b", env=env)
+    d4a("curate", recipe, first=installing(tmp_path / "site"))
+    d4a("curate", recipe, "--out", tmp_path / "b", first=installing(tmp_path / "site"))
     assert published(tmp_path / "a") == published(tmp_path / "b")
 
 
