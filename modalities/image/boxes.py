@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
-from PIL import Image as Pillow
-
-from .picture import orientation, pillow_format, quiet
+from .pillow import open_image, orientation, quiet
 from .sniff import SNIFF_BYTES, canvas_size, readable, sniff
 
 _MAX_PIXELS = 1_000_000_000  # only the header is read; decoding has its own limit
@@ -33,7 +30,7 @@ def upright_size(data: bytes) -> tuple[int, int] | None:
         return canvas
     try:
         with quiet(_MAX_PIXELS if canvas is None else _MAX_PIXELS // 10):
-            image = Pillow.open(io.BytesIO(data), formats=(pillow_format(kind),))
+            image = open_image(data, kind)
             width, height = image.size
             turned = kind != "tiff" and orientation(image) >= _SWAPPED  # Pillow itself turns TIFF files
             return (height, width) if turned else (width, height)

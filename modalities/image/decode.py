@@ -15,7 +15,8 @@ from pydantic import field_validator
 from ...curator.options import Options, judge, measure
 from ...curator.stage import Judgement, Transform, Value
 from ...curator.wording import did_you_mean
-from .picture import Picture, RefusedError, quiet, read_picture
+from .picture import Picture, RefusedError, read_picture
+from .pillow import quiet
 from .sniff import READABLE
 from .views import View, parse_view
 
@@ -84,8 +85,10 @@ class Decode(Transform):
             rows = [one.views[view.name] if isinstance(one, Picture) else None for one in found]
             added[view.name] = pa.array(rows, pa.binary(view.row_bytes))
         for name in ("reason", "detail"):
-            before = batch.column(name).to_pylist()
-            words = [getattr(one, name) or None if isinstance(one, RefusedError) else old for one, old in zip(found, before, strict=True)]
+            words = batch.column(name).to_pylist()
+            for place, one in enumerate(found):
+                if isinstance(one, RefusedError):
+                    words[place] = getattr(one, name) or None
             added[name] = pa.array(words, pa.string())
         columns = {name: batch.column(name) for name in batch.schema.names} | added
         return pa.RecordBatch.from_pydict(columns)
@@ -115,7 +118,8 @@ class Decode(Transform):
 
 
 def _value(one: Picture | RefusedError | None, name: str) -> Any:
-    if isinstance(one, RefusedError):
-        claimed = dict(zip(("width", "height"), one.size or (), strict=False)).get(name)
-        return claimed if claimed is None or claimed < 2**31 else None  # a broken header may claim more; `detail` says it
-    return getattr(one, name, None)
+    """A value of a record; of a refused file only its size is known, unless a broken header claims more than a column holds."""
+    if not isinstance(one, RefusedError):
+        return getattr(one, name, None)
+    claimed = dict(zip(("width", "height"), one.size or (), strict=False)).get(name, 0)
+    return claimed if 0 < claimed < 2**31 else None  # `detail` says it anyway

@@ -21,7 +21,7 @@ from ...curator.modality import Entry, Modality
 from ...curator.recipe import Source
 from ...curator.stage import Columns
 from .folders import arrange
-from .picture import flatten, orientation, pillow_format, quiet, upright
+from .pillow import flatten, open_image, orientation, quiet, upright
 from .read import FORMATS, LIBRARIES, accepts, counts_lines, hint_at_tables, read_entry, splits, weight
 from .records import IMAGE_COLUMNS, IRRELEVANT
 from .sniff import SNIFF_BYTES, readable, sniff
@@ -103,7 +103,7 @@ class Image(Modality):
 
 def _thumbnail(payload: bytes) -> Pillow.Image:
     kind = sniff(payload[:SNIFF_BYTES])
-    image = Pillow.open(io.BytesIO(payload), formats=(pillow_format(kind),))
+    image = open_image(payload, kind)
     turned = orientation(image)
     image.draft("RGB", (2 * _PREVIEW_PX, 2 * _PREVIEW_PX))
     image.load()

@@ -23,7 +23,8 @@ from d4a.modalities.image import phash
 from d4a.modalities.image.decode import Decode, DecodeOptions
 from d4a.modalities.image.modality import Image as ImageModality
 from d4a.modalities.image.perceptual import Perceptual, PerceptualOptions
-from d4a.modalities.image.picture import RefusedError, quiet, read_picture
+from d4a.modalities.image.picture import RefusedError, read_picture
+from d4a.modalities.image.pillow import quiet
 from d4a.modalities.image.quality import Quality, QualityOptions
 from PIL import Image
 
@@ -118,6 +119,7 @@ def main() -> None:
         "decode + rgb224": lambda: decoded(files, frozenset({"rgb224"})),
         "decode + letterbox640": lambda: decoded(files, frozenset({"letterbox640"})),
         "decode + gray64 + rgb224": lambda: decoded(files, frozenset({"gray64", "rgb224"})),
+        "decode + all four": lambda: decoded(files, frozenset({"gray64", "gray256", "rgb224", "letterbox640"})),
     }
     for name, work in steps.items():
         cost = best(work) / len(files)

@@ -13,7 +13,8 @@ import pytest
 from d4a.curator.modality import Entry, reader_schema
 from d4a.curator.recipe import Source
 from d4a.modalities.image.modality import Image
-from d4a.modalities.image.picture import RefusedError, quiet, read_picture
+from d4a.modalities.image.picture import RefusedError, read_picture
+from d4a.modalities.image.pillow import quiet
 from d4a.modalities.image.records import MAX_IMAGE_BYTES
 from d4a.modalities.image.sniff import sniff
 from d4a.modalities.image.views import parse_view
