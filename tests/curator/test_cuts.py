@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import random
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -150,21 +146,21 @@ def test_annotate_measures_and_cuts_nothing(tmp_path: Path, source: Path, d4a) -
 def test_killed_in_the_middle_the_next_run_gives_the_same_bytes(tmp_path: Path, source: Path, d4a) -> None:
     recipe = write_recipe(tmp_path / "r.yaml", source)
     d4a("curate", recipe, "--out", tmp_path / "calm")
-    command = [sys.executable, "-m", "d4a.curator", "curate", str(recipe), "--workers", "1", "--out", str(tmp_path / "rough")]
-    waits = ("scan-text.jsonl", "decide-text.jsonl", "scan-text-(round-2).jsonl", "lay-out-text.jsonl")
     draw = random.Random(4)
-    for step in waits:
-        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
-        stamp = time.time()
-        while process.poll() is None:
-            with contextlib.suppress(FileNotFoundError):  # a run begins by removing those of the run before
-                if (tmp_path / "rough/.d4a/steps" / step).stat().st_mtime >= stamp:
-                    break
-            time.sleep(0.002)
-        time.sleep(draw.uniform(0, 0.05))
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        assert process.wait() in (0, -signal.SIGKILL)
+    for step in ("scan-text.jsonl", "decide-text.jsonl", "scan-text-(round-2).jsonl", "lay-out-text.jsonl"):
+        program = (
+            "import os, pathlib, signal, threading, time\n"
+            f"step = pathlib.Path({str(tmp_path / 'rough/.d4a/steps' / step)!r})\n"
+            "step.unlink(missing_ok=True)\n"
+            "def end():\n"
+            "    while not step.exists():\n"
+            "        time.sleep(0.002)\n"
+            f"    time.sleep({draw.uniform(0, 0.05)})\n"
+            "    os.kill(os.getpid(), signal.SIGKILL)\n"
+            "threading.Thread(target=end, daemon=True).start()\n"
+        )
+        ended = d4a("curate", recipe, "--out", tmp_path / "rough", first=program, code=None).returncode
+        assert ended in (0, -signal.SIGKILL)
     d4a("curate", recipe, "--out", tmp_path / "rough")
     assert published(tmp_path / "rough") == published(tmp_path / "calm")
 
