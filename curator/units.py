@@ -6,6 +6,7 @@ element or in a Ray task.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +16,25 @@ from .backends.device import choose
 from .decide.cuts import read_spans
 from .decide.verdicts import decide_round, read_kept
 from .engines.local import Unit
-from .engines.worker import ALONE
+from .engines.worker import ALONE, INBOX
 from .pack.layout import lay_out
 from .pack.shards import pack_shard
 from .plan import FlowPlan, Plan, load_plan
 from .scan.evidence import Evidence
-from .scan.partition import Part, missing_rows, parts_of, scan_partition
+from .scan.partition import Part, Scan, finished, missing_rows, parts_of, scan_partition
 from .stage import Ints
 from .store import Store, checked, committed, data_file
+
+_early: dict[tuple[str, int, int], Scan] = {}  # flow, round, partition -> what this process does next, begun
 
 
 def run_unit(unit: Unit) -> dict[str, Any]:
     """Do one unit of work, described by plain data, and commit it. Returns counts for the progress line."""
-    store = Store(Path(unit["root"]))
-    path = store.state / "plan.json"
-    plan = load_plan(path, unit["plan"])
-    flow, fence = plan.flow(unit["flow"]), store.fence(unit["run"])
     if unit["kind"] == "scan":
-        entering = _entering(store, flow, unit) if unit["before"] else None
-        cuts = read_spans(store, flow, unit["before"], unit["start"], unit["end"]) if unit["before"] else None
-        borne, care, overlap = plan.recipe.max_bad_records, unit.get("care"), not unit.get(ALONE)
-        counts = scan_partition(store, flow, unit["round"], unit["partition"], entering, cuts, fence, borne, care, overlap, unit["run"])
-        return {"partition": unit["partition"], **counts}
+        place = _place(unit)
+        return {"partition": unit["partition"], **finished(_early.pop(place) if place in _early else _begun(unit))}
+    store, plan = _store_and_plan(unit)
+    flow, fence = plan.flow(unit["flow"]), store.fence(unit["run"])
     if unit["kind"] == "pack":
         if is_committed(store, plan, unit):
             return {"records": 0}
@@ -45,6 +43,36 @@ def run_unit(unit: Unit) -> dict[str, Any]:
     if unit["kind"] == "decide":
         return decide_round(store, evidence, unit["round"], unit["key"], unit["before"], fence)
     return lay_out(store, evidence, unit["decided"], plan.recipe.output, unit["key"], fence)
+
+
+def _store_and_plan(unit: Unit) -> tuple[Store, Plan]:
+    store = Store(Path(unit["root"]))
+    return store, load_plan(store.state / "plan.json", unit["plan"])
+
+
+def _begun(unit: Unit) -> Scan:
+    """A unit of a scan: where its round has a model, the first batches are now read and decoded."""
+    store, plan = _store_and_plan(unit)
+    flow, fence = plan.flow(unit["flow"]), store.fence(unit["run"])
+    entering = _entering(store, flow, unit) if unit["before"] else None
+    cuts = read_spans(store, flow, unit["before"], unit["start"], unit["end"]) if unit["before"] else None
+    borne, care, overlap = plan.recipe.max_bad_records, unit.get("care"), not unit.get(ALONE)
+    where = (flow, unit["round"], unit["partition"])
+    scan = scan_partition(store, *where, entering, cuts, fence, borne, care, overlap, unit["run"], _begin_next)
+    next(scan)
+    return scan
+
+
+def _begin_next() -> None:
+    """Begin with what this worker does next, so that a model which is done with one unit does not wait for the first images of another."""
+    unit = INBOX.next_unit()
+    if unit is not None and unit["kind"] == "scan":
+        with suppress(Exception):  # what is wrong now is wrong again when it is its turn
+            _early[_place(unit)] = _begun(unit)
+
+
+def _place(unit: Unit) -> tuple[str, int, int]:
+    return unit["flow"], unit["round"], unit["partition"]
 
 
 def is_committed(store: Store, plan: Plan, unit: Unit) -> bool:

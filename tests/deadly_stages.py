@@ -1,6 +1,6 @@
 """A package of another author with a stage that does what records say: please raise, exit, sleep, eat, print,
-`kill SIGSEGV`, `fork SIGSEGV` and `once sleep`; please garble, and its values are not what it declares. Another stage does the same
-as a model, and a third one, which comes before it, what the records say early: `early raise`."""
+`kill SIGSEGV`, `fork SIGSEGV` and `once sleep`, `touch MARK`, `await MARK`; please garble, and its values are not what it declares.
+Another stage does the same as a model, and a third one, which comes before it, what the records say early: `early raise`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ import pyarrow as pa
 from d4a.curator.options import Options, measure
 from d4a.curator.stage import Filter, Rule, Transform, Value
 
-EARLY = re.compile(r"please early (once )?(kill|raise|exit|sleep|eat|print|fork|garble) ?([A-Z]*)")
-ORDER = re.compile(r"please (once )?(kill|raise|exit|sleep|eat|print|fork|garble) ?([A-Z]*)")
+VERBS = "(kill|raise|exit|sleep|eat|print|fork|garble|touch|await)"
+EARLY = re.compile(rf"please early (once )?{VERBS} ?([A-Z]*)")
+ORDER = re.compile(rf"please (once )?{VERBS} ?([A-Z]*)")
 
 
 def obey(once, verb, word):
@@ -35,6 +36,13 @@ def obey(once, verb, word):
         time.sleep(1000)
     if verb in ("kill", "fork"):
         os.kill(os.getpid(), getattr(signal, word))
+    if verb == "touch":
+        open(__file__ + word, "w").close()
+    until = time.monotonic() + 60
+    while verb == "await" and not os.path.exists(__file__ + word):
+        if time.monotonic() > until:
+            raise TimeoutError(word)
+        time.sleep(0.01)
     if verb == "raise":
         raise ValueError(f"what is this? {object()}")
     if verb == "exit":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from multiprocessing import connection, forkserver
@@ -23,6 +24,7 @@ from .worker import ALONE, OUT_OF_MEMORY, TIMEOUT, UNIT_TIME, Death, Unit, Work,
 __all__ = ["LocalEngine", "Unit", "Work", "get_ready", "give_up"]
 STEP_S = 3600.0  # a batch that takes a stage longer is taken record by record, so that none is lost to a slow machine
 UNIT_S = 86400.0  # deciding on billions of records takes hours, and a file system that does not answer for ever
+_TOLD = 3  # units that a worker knows of, with the one that it is at: it begins to read the next, or if that is small the one behind it
 _LOOK_S = 0.2  # between two looks at time and memory
 # modules without a side effect; the last are what Numba imports before it runs the first kernel
 _IMPORTED = ("d4a.curator.run", "numba.np.arraymath", "numba.np.random.generator_methods", "numba.np.polynomial.polynomial_functions",
@@ -83,20 +85,21 @@ class LocalEngine:
             for unit in died:
                 yield self._alone(unit, work)
         finally:  # also where nobody asks for the rest
-            self._end([worker for worker in self._pool if worker.unit is not None])
+            self._end([worker for worker in self._pool if worker.units])
 
     def _together(self, units: list[Unit], work: Work, died: list[Unit]) -> Iterator[dict[str, Any]]:
-        """All units, as many at a time as there are workers; those that a worker died of are put aside."""
-        waiting = iter(units)
+        """All units, as many at a time as there are workers; those that a worker died at are put aside."""
+        waiting = deque(units)
         while True:
-            while (idle := self._idle(len(units))) is not None and (unit := next(waiting, None)) is not None:
-                idle.begin(unit, work)
-            if not any(worker.unit is not None for worker in self._pool):
+            while waiting and (worker := self._free(len(units), len(waiting))) is not None:
+                worker.begin(waiting.popleft(), work)
+            if not any(worker.units for worker in self._pool):
                 return
-            for worker, unit, outcome in self._ended():
+            for worker, outcome in self._ended():
                 if isinstance(outcome, Death):
                     self._pool.remove(worker)
-                    died.append(unit)
+                    died.append(worker.units.popleft())
+                    waiting.extendleft(worker.units)
                     self.retried += 1
                 else:
                     yield outcome
@@ -106,36 +109,40 @@ class LocalEngine:
         self._end(self._pool)
         unit = {**unit, ALONE: True}
         while True:
-            worker = self._idle(1)
+            worker = self._free(1)
             assert worker is not None
             worker.begin(unit, work)
-            ended: list[tuple[Worker, Unit, dict[str, Any] | Death]] = []
+            ended: list[tuple[Worker, dict[str, Any] | Death]] = []
             while not ended:
                 ended = list(self._ended())
-            outcome = ended[0][2]
+            outcome = ended[0][1]
             if not isinstance(outcome, Death):
                 return outcome
             self._pool.remove(worker)
             unit = self._again(unit, outcome)
 
-    def _idle(self, wanted: int) -> Worker | None:
-        """A worker that waits for a unit, begun if there may be one more; None: all are busy."""
-        idle = next((worker for worker in self._pool if worker.unit is None), None)
-        if idle is None and len(self._pool) < min(self.workers, wanted):
-            get_ready()
-            idle = Worker(multiprocessing.get_context(self.start))
-            self._pool.append(idle)
-        return idle
+    def _free(self, wanted: int, waiting: int = 0) -> Worker | None:
+        """A worker that has nothing to do, begun if there may be one more; else one that may be told what comes next; None: there is none.
 
-    def _ended(self) -> Iterator[tuple[Worker, Unit, dict[str, Any] | Death]]:
+        wanted   workers that have something to do
+        waiting  units; where they are few, none is told one that another worker would begin sooner
+        """
+        free = next((worker for worker in self._pool if not worker.units), None)
+        if free is None and len(self._pool) < min(self.workers, wanted):
+            get_ready()
+            free = Worker(multiprocessing.get_context(self.start))
+            self._pool.append(free)
+        if free is None and waiting > (self.workers - 1) * _TOLD:
+            free = min((worker for worker in self._pool if len(worker.units) < _TOLD), key=lambda worker: len(worker.units), default=None)
+        return free
+
+    def _ended(self) -> Iterator[tuple[Worker, dict[str, Any] | Death]]:
         """Workers that are done with a unit, or dead, by the next look."""
-        signs: dict[Any, Worker] = {one: worker for worker in self._pool if worker.unit is not None for one in worker.signs}
+        signs: dict[Any, Worker] = {one: worker for worker in self._pool if worker.units for one in worker.signs}
         for worker in dict.fromkeys(signs[one] for one in connection.wait(list(signs), _LOOK_S)):
-            unit = worker.unit
-            assert unit is not None
-            yield worker, unit, worker.outcome()
+            yield worker, worker.outcome()
         for worker in self._pool:
-            if worker.unit is not None:
+            if worker.units:
                 self._watch(worker)
         self.tick()
 

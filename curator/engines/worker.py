@@ -15,12 +15,13 @@ import signal
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from ..journal import BACK, FRONT, JOURNAL, JOURNAL_BYTES, Place, places_in
+from ..journal import JOURNAL, JOURNAL_BYTES, Place, places_in
 from .memory import oom_kills, private_bytes
 
 Unit = dict[str, Any]
@@ -50,34 +51,43 @@ class Worker:
 
     def __init__(self, context: Any) -> None:
         """`context`: a start method of multiprocessing."""
-        self.unit: Unit | None = None
+        self.units: deque[Unit] = deque()  # it is at the first, and was told the others
         self._memory = context.RawArray("b", JOURNAL_BYTES)
         self.pipe, self.process = _started(context, self._memory)
         self._killed: tuple[str, str] | None = None
-        self._oom_kills = 0
-        self._begun = time.monotonic()
+        self._next()
 
     def begin(self, unit: Unit, work: Work) -> None:
-        """Give it a unit; a worker that cannot take it is dead, which `outcome` tells."""
-        self.unit, self._oom_kills, self._begun = unit, oom_kills(), time.monotonic()
+        """Give it a unit, perhaps while it is at another; a worker that cannot take it is dead, which `outcome` tells."""
+        if not self.units:
+            self._next()
+        self.units.append(unit)
         try:
             self.pipe.send((work, unit))
         except (BrokenPipeError, ConnectionResetError):
             return
 
     def outcome(self) -> dict[str, Any] | Death:
-        """What became of its unit, once its pipe is readable or it is dead. Raises the unit's exception."""
-        self.unit = None
+        """What became of the unit that it is at, once its pipe is readable or it is dead. Raises the unit's exception.
+
+        Those in its `units` are done no more where it is dead, or has raised.
+        """
         if not self.pipe.poll():  # held open by a process that a stage has forked
             return self._death()
         try:
             done, value, trace = self.pipe.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
             return self._death()
-        if done:
-            return value  # type: ignore[no-any-return]
-        value.add_note(trace)
-        raise value
+        if not done:
+            value.add_note(trace)
+            raise value
+        self.units.popleft()
+        self._next()
+        return value  # type: ignore[no-any-return]
+
+    def _next(self) -> None:
+        """From now on it is at the first of its units."""
+        self._oom_kills, self._begun = oom_kills(), time.monotonic()
 
     @property
     def signs(self) -> tuple[Any, ...]:
@@ -92,7 +102,7 @@ class Worker:
 
     @property
     def unit_s(self) -> float:
-        """Seconds since it was given its unit."""
+        """Seconds that it is at its unit."""
         return time.monotonic() - self._begun
 
     @property
@@ -123,6 +133,32 @@ class Worker:
             name = signal.Signals(-code).name
             return Death(name, f"killed by {name}", place)
         return Death(f"exit code {code}", f"ended with exit code {code}", place)
+
+
+class Inbox:
+    """What the driver has told this process to do; nothing where it is no worker."""
+
+    def __init__(self) -> None:
+        self.pipe: Connection | None = None
+        self._told: deque[tuple[Work, Unit]] = deque()
+
+    def take(self) -> tuple[Work, Unit]:
+        """The next unit, and what does it. Raises EOFError when the driver is gone."""
+        assert self.pipe is not None
+        return self._told.popleft() if self._told else self.pipe.recv()
+
+    def next_unit(self) -> Unit | None:
+        """The unit that comes after the present one and those that were asked for before, if the driver has told by now.
+
+        For threads that a unit has beside it until it is done.
+        """
+        if self.pipe is None or not self.pipe.poll():
+            return None
+        self._told.append(self.pipe.recv())
+        return self._told[-1][1]
+
+
+INBOX = Inbox()
 
 
 def _started(context: Any, memory: Any) -> tuple[Connection, Any]:
@@ -159,13 +195,10 @@ def _serve(pipe: Connection, memory: Any) -> None:
         signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # a core file can be as large as memory
     JOURNAL.memory = memory
+    INBOX.pipe = pipe
     while True:
         try:
-            work, unit = pipe.recv()
-            answer = _answer(work, unit)
-            for lane in (FRONT, BACK):
-                JOURNAL.rest(lane)
-            pipe.send_bytes(answer)
+            pipe.send_bytes(_answer(*INBOX.take()))
         except (EOFError, OSError):  # the driver is gone
             return
 

@@ -15,16 +15,23 @@ _ROOM = 2  # items that are finished or in hand beside the one in use: more woul
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The items, each made while those before it are in use. What making one raises is raised in its place."""
+    """The items: the first ones are made from now on, each other one while those before it are in use.
+
+    What making one raises is raised in its place.
+    """
     thread, end = ThreadPoolExecutor(1), object()
-    try:
-        waiting = deque(thread.submit(next, items, end) for _ in range(_ROOM))
-        while (item := waiting.popleft().result()) is not end:
-            waiting.append(thread.submit(next, items, end))
-            yield item  # type: ignore[misc]
-            del item
-    finally:  # also where whoever asks has given up: what is being made is waited for, so that the thread never outlives its unit
-        thread.shutdown(cancel_futures=True)
+    waiting = deque(thread.submit(next, items, end) for _ in range(_ROOM))
+
+    def in_turn() -> Iterator[T]:
+        try:
+            while (item := waiting.popleft().result()) is not end:
+                waiting.append(thread.submit(next, items, end))
+                yield item  # type: ignore[misc]
+                del item
+        finally:  # also where whoever asks has given up: what is being made is waited for, so that the thread never outlives its unit
+            thread.shutdown(cancel_futures=True)
+
+    return in_turn()
 
 
 def behind(items: Iterator[T], put_away: Callable[[T], None]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -96,19 +96,25 @@ class EvidenceWriter:
         self.records = 0
         self.names_files = False
 
-    def add(self, batches: Iterator[pa.RecordBatch], overlap: bool) -> None:
-        """Measure reader batches and append their evidence.
+    def begin(self, batches: Iterator[pa.RecordBatch], overlap: bool, when_read: Callable[[], None]) -> None:
+        """Begin with reader batches.
 
-        overlap  where a round has a model: the reader and the stages before it run ahead in a thread of their own, and what it has done is
-                 written in another, so that it is kept waiting by neither
+        overlap    where a round has a model: the reader and the stages before it run ahead in a thread of their own, from now on, and what
+                   it has done is written in another, so that it is kept waiting by neither
+        when_read  called then in the first of these threads, when the model has still to see the last batches
         """
-        split, end = self._before_models, len(self._stages)
-        ready = (self._through(self._taken(number, batch), range(split)) for number, batch in enumerate(batches))
-        if overlap and split < end:
-            behind((self._through(hand, range(split, end)) for hand in ahead(ready)), self._write)
+        self._overlap = overlap and self._before_models < len(self._stages)
+        ready = (self._through(self._taken(number, batch), range(self._before_models)) for number, batch in enumerate(batches))
+        self._ready = ahead(_followed(ready, when_read)) if self._overlap else ready
+
+    def finish(self) -> None:
+        """Measure what was begun with, and append the evidence."""
+        done = (self._through(hand, range(self._before_models, len(self._stages))) for hand in self._ready)
+        if self._overlap:
+            behind(done, self._write)
         else:
-            for hand in ready:
-                self._write(self._through(hand, range(split, end)))
+            for hand in done:
+                self._write(hand)
 
     def _taken(self, number: int, batch: pa.RecordBatch) -> _Hand:
         """A batch as the reader gave it, those out that it could not read."""
@@ -192,6 +198,11 @@ class EvidenceWriter:
             self._unit.digests["payload"] = self._content.hexdigest()
         bad = dict(sorted(self._guard.tolerance.counts.items()))
         return {"records": self.records, "bad": bad, "seconds": {label: round(s, 4) for label, s in self._seconds.items()}}
+
+
+def _followed(hands: Iterator[_Hand], when_read: Callable[[], None]) -> Iterator[_Hand]:
+    yield from hands
+    when_read()
 
 
 def _run(stage: Stage, live: pa.RecordBatch, wanted: frozenset[str]) -> tuple[pa.RecordBatch, Columns]:

@@ -7,7 +7,7 @@ Evidence of a later round grows in parts: each unit scans only the rows that no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from io import FileIO
 from itertools import pairwise
@@ -31,6 +31,7 @@ from .poison import CRASHED, Guard, Poison, Tolerance, last_line
 from .references import REFERRED, as_named, changed, filled, origins
 
 SPANS = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64())]))
+Scan = Generator[None, None, dict[str, Any]]
 Rests = dict[int, tuple[int, str, str]]  # see Poison.rests
 _FEW_ROWS = 16  # before a model, of a batch at least: fewer cost more in calls
 _PASS_BYTES = 1 << 28  # and its bytes at most, about: five batches are in hand at once
@@ -106,14 +107,16 @@ def scan_partition(
     care: dict[str, Any] | None = None,
     overlap: bool = True,
     run: str = "",
-) -> dict[str, Any]:
-    """Scan what is missing of one partition in one round, and commit it. Returns counts.
+    when_read: Callable[[], None] = lambda: None,
+) -> Scan:
+    """Scan what is missing of one partition in one round, and commit it. Stops once, when it has begun; `finished` returns counts.
 
     entering  rows of the partition that survived the round before; None in round 0
     cuts      what the round before takes out of them: see cuts.read_spans
     care      the batch that a worker died of: see poison.Guard
     overlap   a model works on one batch while the next ones are read and decoded; the bytes are the same without
     run       which run this is: each looks once whether the files that records name are as they were
+    when_read see EvidenceWriter.begin
     """
     part = flow.partitions[ordinal]
     key = flow.scan_key(round_index, part)
@@ -124,6 +127,7 @@ def scan_partition(
         before = []
     rows = missing_rows(before, entering)
     if rows is not None and len(rows) == 0:
+        yield
         return {"records": 0, "bad": before[0].manifest["bad"] if round_index == 0 else {}}
     name = "all" if rows is None else digest(rows.tolist())[:16]
     with Folder(store.unit("scan", flow.name, key) / name, fence) as unit:
@@ -131,10 +135,21 @@ def scan_partition(
         guard = Guard(poison, Tolerance(flow.name, max_bad_records), flow.rounds[round_index].before_models, care)
         writer = EvidenceWriter(unit, flow, round_index, guard)
         batches = _batches(store, flow, round_index, ordinal, rows, poison.rests())
-        writer.add(batches if cuts is None else _with_spans(batches, cuts), overlap)
+        writer.begin(batches if cuts is None else _with_spans(batches, cuts), overlap, when_read)
+        yield
+        writer.finish()
         unit.manifest = {**writer.close(), "line_starts": _line_starts(flow, part) if round_index == 0 else {}}
         unit.manifest |= {"looked": run} if writer.names_files and round_index == 0 else {}
     return {"records": writer.records, "bad": unit.manifest["bad"]}
+
+
+def finished(scan: Scan) -> dict[str, Any]:
+    """What a scan returns, wherever it stands."""
+    while True:
+        try:
+            next(scan)
+        except StopIteration as end:
+            return dict(end.value)
 
 
 def _as_read(part: Partition, one: Part, run: str) -> bool:

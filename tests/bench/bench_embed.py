@@ -30,7 +30,7 @@ from d4a.curator.columns import fixed_rows
 from d4a.curator.doctor import machine
 from d4a.curator.load.files import digest, load
 from d4a.curator.plan import make_plan
-from d4a.curator.scan.partition import parts_of, scan_partition
+from d4a.curator.scan.partition import finished, parts_of, scan_partition
 from d4a.curator.stage import Machine
 from d4a.curator.store import Store
 
@@ -131,7 +131,7 @@ def scanned(folder: Path, weights: Path, precision: str, stages: str, count: int
         plan = make_plan(loaded, digest(loaded), Machine("cpu", precision), Path(out))
         store, flow = Store(Path(out)), plan.flow("image")
         started = time.process_time()
-        scan_partition(store, flow, 0, 0, None, None, lambda: None)
+        finished(scan_partition(store, flow, 0, 0, None, None, lambda: None))
         whole = time.process_time() - started
         seconds = parts_of(store, flow, 0, flow.partitions[0])[0].manifest["seconds"]
     return {name: each / count for name, each in {"all": whole, **seconds}.items()}

@@ -25,7 +25,7 @@ import pyarrow as pa
 from bench_text import commands_cpu, made_up, timed
 from d4a.curator.load.files import digest, load
 from d4a.curator.plan import make_plan
-from d4a.curator.scan.partition import scan_partition
+from d4a.curator.scan.partition import finished, scan_partition
 from d4a.curator.stage import Machine
 from d4a.curator.store import Store
 
@@ -49,7 +49,7 @@ def scan(source: Path, chain: str) -> float:
         plan = make_plan(loaded, digest(loaded), Machine(), Path(folder, "out"))
         store = Store(Path(folder, "out"))
         flow = plan.flow("text")
-        return timed(lambda: [scan_partition(store, flow, 0, k, None, None, lambda: None) for k in range(len(flow.partitions))])
+        return timed(lambda: [finished(scan_partition(store, flow, 0, k, None, None, lambda: None)) for k in range(len(flow.partitions))])
 
 
 def packed(source: Path, folder: Path) -> Path:

@@ -48,6 +48,12 @@ def test_time_is_limited_on_both_sides(tmp_path: Path, env: dict[str, str], d4a)
     assert crashed(tmp_path / "a") == {"0.100": ("text.acme.early", "timeout", None), "1.100": ("text.acme.model", "timeout", None)}
 
 
+def test_a_unit_is_read_before_the_model_is_done_with_the_one_before_it(tmp_path: Path, env: dict[str, str], d4a) -> None:
+    """Else the model would wait for ever for what is in its next unit."""
+    d4a("curate", write(tmp_path, {"0.2499": "await NEXT", "1.0": "early touch NEXT"}, STAGES), "--workers", 1, env=env)
+    assert crashed(tmp_path / "a") == {}
+
+
 def test_forward_passes_are_full(tmp_path: Path, deadly: str, d4a) -> None:
     """But the last one of each of the four units."""
     d4a("curate", write(tmp_path, {}, STAGES), first=deadly)

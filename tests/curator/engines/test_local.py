@@ -74,6 +74,14 @@ def test_a_worker_killed_before_it_has_read_what_to_do_is_begun_again(monkeypatc
         engine.close(kill=True)
 
 
+def test_the_time_of_a_unit_is_its_own_where_a_worker_was_told_of_it_before() -> None:
+    engine = LocalEngine(1, 0, unit_s=6)
+    try:
+        assert list(engine.run([3, 3, 3], time.sleep)) == [None] * 3
+    finally:
+        engine.close(kill=True)
+
+
 _HANGS = """
 import pathlib, time
 def work(unit):
