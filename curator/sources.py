@@ -12,6 +12,7 @@ import fnmatch
 import glob
 import hashlib
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from .modality import Entry, Modality
 from .recipe import Flow, Source
 from .store import digest
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 GROUP_FILES = 256  # a group of small files ends after this many on average
 
 
@@ -65,7 +67,7 @@ def list_sources(flow: Flow, modality: Modality, exclude: Path) -> Listing:
     """
     listing = Listing()
     seen: set[tuple[str, str]] = set()
-    named = {str(Path(source.path).absolute()): index for index, source in enumerate(flow.sources)}
+    named = {str(Path(source.path).absolute()): index for index, source in reversed(list(enumerate(flow.sources)))}
     exclude = exclude.resolve()
     for index, source in enumerate(flow.sources):
         if source.images and not Path(source.images).is_dir():
@@ -75,7 +77,9 @@ def list_sources(flow: Flow, modality: Modality, exclude: Path) -> Listing:
         found = {(e.root, e.path): e for e in _files(source, index, modality, skipped, exclude)}
         if not found:
             hint = f"relative paths start at the current directory; another path: --set {modality.name}.sources.{index}.path=PATH"
-            if skipped:
+            if _ADDRESS.match(source.path):
+                hint = "a source is a file, a folder or a pattern on this machine: copy what an address leads to here first"
+            elif skipped:
                 hint = f"there are {sum(skipped.values()):,} files whose suffix {modality.name} does not know; `format:` says what they are"
             raise D4AError("nothing found", source.path, hint)
         listing.skipped += skipped

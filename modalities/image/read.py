@@ -22,7 +22,7 @@ from .loose import read_loose
 from .records import Record, batches, refused
 from .sniff import READABLE
 from .tables import read_table
-from .tar_samples import read_tar
+from .tar_samples import IMAGE_SUFFIXES, read_tar
 
 FORMATS = ("auto", *READABLE, "tar", "parquet", "jsonl", "csv", "tsv", "coco", "yolo", "llava")
 LIBRARIES = ("pyarrow", "orjson", "pillow-heif")
@@ -95,7 +95,8 @@ def hint_at_tables(entries: list[Entry], source: Source) -> str:
     """A line that names the files which may be tables of images and are not read as such, and how they would be; or nothing."""
     if source.format != "auto":
         return ""
-    kinds = {entry.path: kind for entry in entries if not entry.problem and (kind := _named(entry.path)) in _TABLES}
+    others = (entry.path for entry in entries if not entry.problem and entry.path.rpartition(".")[2].lower() not in IMAGE_SUFFIXES)
+    kinds = {path: kind for path in others if (kind := _named(path)) in _TABLES}
     tables = sorted((path for path in kinds if kind_by_name(path, source) == ""), key=lambda path: (kinds[path] == "json", path))
     if not tables:
         return ""

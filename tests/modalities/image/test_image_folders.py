@@ -270,6 +270,9 @@ def test_a_folder_of_images_that_is_nowhere_ends_the_plan(tmp_path):
     (tmp_path / "t.jsonl").write_text("{}\n")
     with pytest.raises(D4AError, match="no such folder of images"):
         listed(tmp_path, images=str(tmp_path / "nowhere"))
+    for address in ("s3://bucket/pairs", "https://example.org/a.tar"):
+        with pytest.raises(D4AError, match="copy what an address leads to here first"):
+            list_sources(Flow.model_validate({"sources": [{"path": address}]}), Image(), tmp_path / "out")
 
 
 def test_a_table_in_a_folder_of_images_is_named_with_what_reads_it(tmp_path, d4a):
