@@ -21,13 +21,19 @@ Memory = Annotated[
     str | None, typer.Option(metavar="SIZE", help="For pair searches and layouts, 2GB say; default: a quarter of what is free.")
 ]
 WorkerMemory = Annotated[
-    str | None, typer.Option(metavar="SIZE", help="A worker that holds more is ended, its unit run again; default: 90 % of the free.")
+    str | None,
+    typer.Option(
+        metavar="SIZE", help="A worker that holds more is ended, its unit run again; not in tasks of ray; default: 90 % of the free."
+    ),
 ]
 BatchTime = Annotated[
-    float, typer.Option(min=0.1, metavar="SECONDS", help="Longest time of a stage for a batch, and then for each of its records alone.")
+    float,
+    typer.Option(
+        min=0.1, metavar="SECONDS", help="Longest time of a stage for a batch, then for each of its records; not in tasks of ray."
+    ),
 ]
 UnitTime = Annotated[
-    float, typer.Option(min=0.1, metavar="SECONDS", help="Longest time of a unit, whatever it does; then it is tried once more.")
+    float, typer.Option(min=0.1, metavar="SECONDS", help="Longest time of a unit, which is then tried once more; not in tasks of ray.")
 ]
 TakeOver = Annotated[
     bool, typer.Option("--take-over", help="Go on although Slurm jobs of this dataset cannot be asked after; they stop by themselves.")
