@@ -42,10 +42,10 @@ class View:
         return self.side * self.side * (1 if self.kind == "gray" else 3)
 
     def shrink(self, width: int, height: int) -> int:
-        """1, 2, 4 or 8: a JPEG of that size is decoded at one of so many pixels, in both directions.
+        """By how much a JPEG of that size is decoded smaller, in both directions: 1, 2, 4 or 8.
 
         At least 512 pixels stay on the short side and 640 on the long one, and N on the side that becomes N: the same for all views up
-        to gray512, rgb512 and letterbox640.
+        to gray512, rgb512 and letterbox640. A larger view may take a decode of its own.
         """
         short, long = (0, self.side) if self.kind == "letterbox" else (self.side, 0)
         most = min(min(width, height) // max(short, _SHORT), max(width, height) // max(long, _LONG))
