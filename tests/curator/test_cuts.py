@@ -146,8 +146,8 @@ def test_annotate_measures_and_cuts_nothing(tmp_path: Path, source: Path, d4a) -
 def test_killed_in_the_middle_the_next_run_gives_the_same_bytes(tmp_path: Path, source: Path, d4a) -> None:
     recipe = write_recipe(tmp_path / "r.yaml", source)
     d4a("curate", recipe, "--out", tmp_path / "calm")
-    draw = random.Random(4)
-    for step in ("scan-text.jsonl", "decide-text.jsonl", "scan-text-(round-2).jsonl", "lay-out-text.jsonl"):
+    draw, killed = random.Random(4), 0
+    for step in ("scan-text.jsonl", "decide-text.jsonl", "scan-text-round-2.jsonl", "lay-out-text.jsonl"):
         program = (
             "import os, pathlib, signal, threading, time\n"
             f"step = pathlib.Path({str(tmp_path / 'rough/.d4a/steps' / step)!r})\n"
@@ -160,7 +160,9 @@ def test_killed_in_the_middle_the_next_run_gives_the_same_bytes(tmp_path: Path, 
             "threading.Thread(target=end, daemon=True).start()\n"
         )
         ended = d4a("curate", recipe, "--out", tmp_path / "rough", first=program, code=None).returncode
-        assert ended in (0, -signal.SIGKILL)
+        assert ended in (0, -signal.SIGKILL)  # the last step may be over before
+        killed += ended != 0
+    assert killed >= 3
     d4a("curate", recipe, "--out", tmp_path / "rough")
     assert published(tmp_path / "rough") == published(tmp_path / "calm")
 

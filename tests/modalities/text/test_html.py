@@ -51,7 +51,7 @@ def test_hostile_pages_end_in_a_text_or_a_reason_soon(name: str, extract: Extrac
         assert page_text(_HOSTILE[name], extract).strip()
     except ReadError as error:
         assert error.reason in ("no_main_text", "html_too_costly", "html_too_deep", "broken_html")
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 30  # one and a half where it is most; some would take hours
 
 
 def test_limits_do_not_meet_real_pages() -> None:
