@@ -1,13 +1,15 @@
 """Whether a model waits for images: how busy a device is behind the scan, and images/s/core with a real ViT-B-32.
 
-    python tests/bench/bench_embed.py [FOLDER] [--images 400] [--pass-ms 200] [--rounds 3] [--no-device] [--no-model]
+    python tests/bench/bench_embed.py [FOLDER] [--images 2000] [--pass-ms 200] [--rounds 3] [--no-device] [--no-model]
 
 The device is a stand-in: one for all workers, behind a file lock, and it sleeps --pass-ms for every forward pass of 16 images, half
 as long for two workers: that should be longer than decoding takes. Utilisation is the share of the time from the first pass to the end
-of the last one in which it slept, best of the rounds; `one after the other` is the scan without the thread that runs ahead.
+of the last one in which it slept, best of the rounds; `start` is what comes before the first pass. `one after the other` is the scan
+without its threads, and without reading a unit before the one in front of it is done. Others on the machine count as waiting; `chrt -r 1`
+before the command keeps them away.
 The ViT has random weights, which cost as much as trained ones, and is compared with open_clip alone on tensors that were decoded
 before, in the same process: user CPU of one core, medians of alternating rounds over 48 images.
-Without a folder, photographs of 0.4 megapixels are drawn from a seed and saved as JPEG.
+Without a folder, 400 photographs of 0.4 megapixels are drawn from a seed and saved as JPEG, again and again.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 
@@ -38,12 +41,13 @@ PASS = 16
 DEVICE = '''
 import fcntl, os, time
 import pyarrow as pa
-import d4a.curator.scan.measure
 from d4a.curator.options import Options, measure
+from d4a.curator.scan.measure import EvidenceWriter
 from d4a.curator.stage import Filter, Value
 
 if os.environ["BENCH_AHEAD"] == "no":
-    d4a.curator.scan.measure.ahead = iter
+    begin = EvidenceWriter.begin
+    EvidenceWriter.begin = lambda self, batches, overlap, when_read: begin(self, batches, False, when_read)
 
 
 class DeviceOptions(Options):
@@ -83,7 +87,7 @@ def install(site: Path) -> None:
     (info / "entry_points.txt").write_text("[d4a.stages]\nimage.bench.device = bench_device:Device\n")
 
 
-def recipe(folder: Path, stages: str, out: str, partition: str = "32MiB") -> Path:
+def recipe(folder: Path, stages: str, out: str, partition: str = "64MiB") -> Path:
     """Over the images in a folder."""
     path = folder / f"{out}.yaml"
     flow = f"image:\n  sources: [{{path: '{folder / 'images'}'}}]\n  partition_bytes: {partition}\n  stages: [{stages}]\n"
@@ -91,8 +95,8 @@ def recipe(folder: Path, stages: str, out: str, partition: str = "32MiB") -> Pat
     return path
 
 
-def utilisation(folder: Path, workers: int, pass_s: float, ahead: bool) -> tuple[float, float]:
-    """(share of the time that the device is busy, images a second)."""
+def utilisation(folder: Path, workers: int, pass_s: float, ahead: bool) -> tuple[float, float, float]:
+    """(share of the time that the device is busy, passes a second, seconds before the first)."""
     out = f"out-{workers}-{ahead}"
     log = folder / f"{out}.log"
     log.unlink(missing_ok=True)
@@ -101,10 +105,11 @@ def utilisation(folder: Path, workers: int, pass_s: float, ahead: bool) -> tuple
     command = [sys.executable, "-m", "d4a.curator", "curate", str(recipe(folder, "{use: image.decode}, {use: image.bench.device}", out))]
     paths = os.pathsep.join(filter(None, (str(folder / "site"), os.environ.get("PYTHONPATH"))))
     environment |= {**os.environ, **environment, "PYTHONPATH": paths}
+    started = time.monotonic()
     subprocess.run([*command, "--workers", str(workers), "--device", "cpu"], env=environment, check=True, capture_output=True)
     passes = np.loadtxt(log)
     span = passes[:, 1].max() - passes[:, 0].min()
-    return float((passes[:, 1] - passes[:, 0]).sum() / span), PASS * len(passes) / float(span)
+    return float((passes[:, 1] - passes[:, 0]).sum() / span), len(passes) / float(span), float(passes[:, 0].min()) - started
 
 
 def bench_device(folder: Path, files: list[bytes], pass_s: float, rounds: int) -> None:
@@ -113,11 +118,11 @@ def bench_device(folder: Path, files: list[bytes], pass_s: float, rounds: int) -
     decoded(files[: 4 * BATCH], frozenset({"rgb224"}))
     one = (time.process_time() - started) / (4 * BATCH)
     print(f"decoding takes {1000 * one:.1f} ms of CPU an image, {1000 * PASS * one:.0f} ms for a pass")
-    print(f"{'a device for all workers':44} {'ms/pass':>8} {'busy':>6} {'images/s':>9}")
+    print(f"{'a device for all workers':44} {'ms/pass':>8} {'busy':>6} {'passes/s':>9} {'start s':>8}")
     for workers in (1, 2):
         for ahead, name in ((False, "one after the other"), (True, "ahead")):
-            busy, rate = max(utilisation(folder, workers, pass_s / workers, ahead) for _ in range(rounds))
-            print(f"{f'{workers} workers, {name}':44} {1000 * pass_s / workers:8.0f} {busy:6.3f} {rate:9.1f}", flush=True)
+            busy, rate, start = max(utilisation(folder, workers, pass_s / workers, ahead) for _ in range(rounds))
+            print(f"{f'{workers} workers, {name}':44} {1000 * pass_s / workers:8.0f} {busy:6.3f} {rate:9.2f} {start:8.1f}", flush=True)
 
 
 # -------------------------------------------------------------------------------------------------- a real model
@@ -190,13 +195,13 @@ def bench_model(folder: Path, files: list[bytes], rounds: int) -> None:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path, nargs="?")
-    options.add_argument("--images", type=int, default=400)
+    options.add_argument("--images", type=int, default=2000)
     options.add_argument("--pass-ms", type=float, default=200)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--no-device", action="store_true")
     options.add_argument("--no-model", action="store_true")
     given = options.parse_args()
-    files = found(given.folder, given.images) if given.folder else drawn(given.images)
+    files = found(given.folder, given.images) if given.folder else list(islice(cycle(drawn(min(400, given.images))), given.images))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "images").mkdir()
