@@ -45,10 +45,11 @@ class TableRows:
 
     def _fill(self, record: Record, fields: dict[str, Any]) -> None:
         name = image_column(fields, self._source)
-        if name is None:
-            raise RecordError("no_image", f"no field `{self._source.image_field}`; fields: {', '.join(fields)}")
-        image = _one(fields[name])
         structure = structure_of(fields)
+        if name is None:  # a conversation may do without a picture
+            reason = "no_image" if structure else "no_image_field"
+            raise RecordError(reason, f"no field `{self._source.image_field}`; fields: {', '.join(fields)}")
+        image = _one(fields[name])
         talks = structure in ("messages", "sharegpt") and (self._source.format == "llava" or not _has_caption(fields, self._source))
         rest = {key: value for key, value in fields.items() if key != name}
         if talks:

@@ -138,7 +138,7 @@ def test_rows_that_are_no_record_cost_only_themselves(folder):
     path = write(folder / "t.jsonl", lines)
     path.write_bytes(b'{"image": "1.jpg"\n' + b'{"image": "\xff.jpg"}\n' + path.read_bytes())
     assert [one.reason for one in records(path)] == [
-        *("broken_json", "invalid_utf8", "several_images", "not_an_object", "no_image", "no_image"),
+        *("broken_json", "invalid_utf8", "several_images", "not_an_object", "no_image_field", "no_image"),
         *(None, None),
     ]
     (folder / "t.csv").write_text("image,text\n1.jpg,a,b\n2.jpg,ok\n")
