@@ -32,8 +32,8 @@ Small = npt.NDArray[np.int32]
 EXACT_UP_TO = 50_000  # pictures that are each compared with all others: a CPU minute
 CROWDED = 32  # close looks a picture, or in all _FEW: with more of them the index, which has bounds, is asked for fewer pictures, too
 _FEW = 1 << 16
-KEY_BITS = 16  # signs that make a key: those of the lowest frequencies
-PROBES = 512  # buckets that a window asks, of the 65,536
+KEY_BITS = 18  # signs that make a key: those of the lowest frequencies
+PROBES = 256  # buckets that a window asks, of the 262,144; as many again find three pairs more of 1,782
 BUCKET = 1024  # pictures of a bucket that are looked at: the most preferred
 ASKED = 256  # others that a picture may propose
 GATE = 0.6  # least cosine of the 63 lowest terms
@@ -48,7 +48,7 @@ _PAIRS = 1 << 13  # pairs compared at a time: their thumbnails are 20 MB at most
 class Table(NamedTuple):
     """Whole pictures by key.
 
-    starts  (2^16 + 1,) int32   where each key's pictures begin
+    starts  (2^18 + 1,) int32   where each key's pictures begin
     which   (n,) int32          their numbers, ascending within a key
     words   (n,) uint64         hashes of `which`
     low     (n, 64) int8        lowest terms of `which`, see `_lowest`
@@ -97,8 +97,8 @@ def similar_pairs(thumbs: Thumbs, floor: float, space: Workspace) -> Found:
 
     thumbs  (n, 32, 32) uint8   the most preferred first: where look-alikes are too many, these are compared; may be a memory map
 
-    Takes about 100 bytes a picture beside 192 that may lie on disk, and looks at an eightieth of all pairs. Nothing depends on memory or
-    cores; what was left out of crowded buckets is counted in the notes.
+    Takes about 100 bytes a picture beside 192 that may lie on disk, and makes a few thousandths of all comparisons. Nothing depends on
+    memory or cores; what was left out of crowded buckets is counted in the notes.
     """
     table = _table(thumbs)
     words = spacious((len(WINDOWS), len(thumbs)), np.uint64, space)
@@ -174,7 +174,7 @@ def probes() -> tuple[Small, Small]:
     """(before, turned): the PROBES likeliest sets of signs to turn, the likeliest first.
 
     Set k is set before[k] and the sign that is the turned[k]-th least certain; set 0 is empty. A set costs the sum of its signs'
-    expected distances from zero, were the terms of a key 16 normal variables.
+    expected distances from zero, were the terms of a key 18 normal variables.
     """
     normal = NormalDist()
     costs = [normal.inv_cdf(0.5 + (rank + 0.5) / (2 * KEY_BITS)) for rank in range(KEY_BITS)]
