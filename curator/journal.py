@@ -2,7 +2,8 @@
 
 A few words of memory that both share, written before each step: a tenth of a microsecond for a field, where a file or a
 pipe would cost a system call for each record. A process without a driver writes into memory of its own. There are two places: of what
-comes before the first model of a round, and of the models and what follows, which may be at work at the same time.
+comes before the first model of a round, and of the models and what follows, which may be at work at the same time: the one at a
+batch, or a unit, behind the other's.
 """
 
 from __future__ import annotations
