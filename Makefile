@@ -39,7 +39,7 @@ $(VENV)/.all: $(VENV)/.core
 setup: $(VENV)/.all
 
 test: setup
-	$(BIN)/python -m pytest --ignore=tests/slurm
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/slurm
 
 test-slurm: setup
 	tests/slurm/install.sh
