@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
@@ -148,12 +146,3 @@ REFERENCE = [*NAMED, pa.field("at", pa.int64())]  # its first byte there; null: 
 def reader_schema(modality: Modality) -> pa.Schema:
     """Schema of the batches that `Modality.read` gives."""
     return pa.schema([*modality.columns, *READER_TAIL, *(REFERENCE if modality.refers else [])])
-
-
-def file_state(path: str) -> tuple[int, int] | None:
-    """Size and mtime_ns of a file [bytes, ns]; None where there is none that can be read."""
-    try:
-        found = os.stat(path)  # noqa: PTH116  a Path takes longer than the call, and tables name millions
-    except (OSError, ValueError):
-        return None
-    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) and os.access(path, os.R_OK) else None

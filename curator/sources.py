@@ -7,19 +7,18 @@ removed file changes its own group only. A partition is known by the digest of i
 
 from __future__ import annotations
 
-import errno
 import fnmatch
 import glob
 import hashlib
 import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .errors import D4AError, MachineError, UsageError
+from .files import file_entry, printable
 from .modality import Entry, Modality
 from .recipe import Flow, Source
 from .store import digest
@@ -125,7 +124,7 @@ def _folder(
             if modality.accepts(name, source):
                 yield file_entry(root, here / name, index)
             else:
-                skipped[_printable(Path(name).suffix) or "(no suffix)"] += 1
+                skipped[printable(Path(name).suffix) or "(no suffix)"] += 1
 
 
 def _is_folder(path: Path) -> bool:
@@ -185,32 +184,6 @@ def _walk(root: Path, recursive: bool, skipped: Counter[str], exclude: Path) -> 
         folders[:] = sorted(f for f in folders if f not in linked and not _inside(here / f, exclude)) if recursive else []
         yield here, sorted(names), ""
     yield from ((Path(problem.filename), [], "unreadable_folder") for problem in problems)
-
-
-def _printable(name: str) -> str:
-    """A file name as text: names are bytes on Linux, and need not be UTF-8."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
-def file_entry(root: Path, path: Path, source: int = 0, problem: str = "") -> Entry:
-    """A file below the root of a source as it is listed, with the reason why it cannot be read."""
-    relative = os.path.relpath(path, root).replace(os.sep, "/")
-    base = str(root.absolute())
-    if relative != _printable(relative):
-        relative, problem = _printable(relative), problem or "name_not_utf8"
-    if problem:
-        return Entry(base, relative, 0, 0, 0, 0, source, problem)
-    try:
-        status = path.stat()
-    except OSError as error:
-        denied = "permission_denied" if isinstance(error, PermissionError) else f"cannot_stat_{error.errno}"
-        link = isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP
-        return Entry(base, relative, 0, 0, 0, 0, source, "dangling_link" if link else denied)
-    if not stat.S_ISREG(status.st_mode):
-        return Entry(base, relative, 0, 0, 0, 0, source, "not_a_file")
-    if not os.access(path, os.R_OK):  # known here: permission given later changes neither size nor time, and must be noticed
-        return Entry(base, relative, 0, 0, 0, 0, source, "permission_denied")
-    return Entry(base, relative, status.st_size, status.st_mtime_ns, 0, status.st_size, source)
 
 
 def changed(entries: list[Entry]) -> list[str]:

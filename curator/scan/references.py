@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import D4AError
-from ..modality import NAMED, Entry, file_state
+from ..files import file_state
+from ..modality import NAMED, Entry
 from ..plan import FlowPlan
 from ..sources import Partition
 from ..stage import Ints

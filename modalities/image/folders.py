@@ -13,9 +13,9 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+from ...curator.files import file_entry
 from ...curator.modality import Entry
 from ...curator.recipe import Source
-from ...curator.sources import file_entry
 from .beside import CAPTIONS
 from .sniff import READABLE
 from .tar_samples import IMAGE_SUFFIXES

@@ -9,7 +9,8 @@ import stat
 from functools import lru_cache
 from pathlib import Path
 
-from ...curator.modality import Entry, file_state
+from ...curator.files import file_state
+from ...curator.modality import Entry
 from ..text.fields import RecordError
 from .records import Record, problem
 from .sniff import SNIFF_BYTES

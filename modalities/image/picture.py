@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
 
-from .pillow import flatten, has_alpha, mute, open_image, orientation, upright
+from .pillow import flatten, has_alpha, mute, open_image, orientation, to_rgb, upright
 from .sniff import SNIFF_BYTES, canvas_size, readable, sniff, tiff_pages, unreadable
 from .views import View
 
@@ -84,7 +84,8 @@ def _decoded(data: bytes, kind: str, views: Sequence[View], max_pixels: int) -> 
     rendered: dict[str, bytes] = {}
     for shrink, group in _by_scale(image, views).items():
         decoded = upright(_decode(open_image(data, kind) if rendered else image, shrink, group), kind, turned)
-        rendered.update({view.name: view.render(decoded) for view in group})
+        coloured = to_rgb(decoded) if decoded.mode == "YCbCr" else decoded
+        rendered.update({view.name: view.render(decoded if view.kind == "gray" else coloured) for view in group})
     return Picture(kind, *size, tiff_pages(data) if kind == "tiff" else _frames(image), mode, turned, alpha, rendered)
 
 
@@ -99,9 +100,10 @@ def _by_scale(image: Image.Image, views: Sequence[View]) -> dict[int, list[View]
 
 
 def _decode(image: Image.Image, shrink: int, views: Sequence[View]) -> Image.Image:
-    """Load the first frame, over white, as L, RGB or YCbCr, whose Y is what L would be."""
+    """Load the first frame, over white: as L, as RGB, or for both as YCbCr, whose Y is that L and which `to_rgb` makes that RGB."""
     if image.format in _JPEG:
-        layout = "L" if all(view.kind == "gray" for view in views) else "YCbCr"
+        grey = {view.kind == "gray" for view in views}
+        layout = "YCbCr" if len(grey) == 2 else "L" if grey == {True} else None
         size = max(1, image.width // shrink), max(1, image.height // shrink)
         image.draft(layout if _stores_luma(image) else None, size)
     image.load()

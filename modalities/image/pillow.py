@@ -13,7 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
+
+from ...curator.backends.cpu import lean_kernel
+
+Plane = npt.NDArray[np.uint8]
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -88,6 +93,26 @@ def flatten(image: Image.Image) -> Image.Image:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A picture of mode YCbCr in RGB, bit for bit as libjpeg gives it; Pillow's own conversion rounds otherwise.
+
+    JFIF 1.02; in steps of 2^-16, as jdcolor.c of libjpeg does it.
+    """
+    planes = [np.array(plane) for plane in image.split()]  # three of them are converted at a fifth of the time that pixels take
+    _to_rgb(*(plane.reshape(-1) for plane in planes))
+    return Image.merge("RGB", [Image.fromarray(plane) for plane in planes])
+
+
+@lean_kernel
+def _to_rgb(first: Plane, second: Plane, third: Plane) -> None:
+    """Luma and both chromas of n pixels become red, green and blue, in place."""
+    for i in range(len(first)):
+        y, b, r = np.int32(first[i]), np.int32(second[i]) - 128, np.int32(third[i]) - 128
+        first[i] = min(max(y + ((91881 * r + 32768) >> 16), 0), 255)
+        second[i] = min(max(y + ((32768 - 22554 * b - 46802 * r) >> 16), 0), 255)
+        third[i] = min(max(y + ((116130 * b + 32768) >> 16), 0), 255)
 
 
 def _stretched(image: Image.Image) -> Image.Image:

@@ -1,9 +1,10 @@
 """Views: small fixed-size pictures of an image that later stages ask for by name (`gray64`, `rgb224`, `letterbox640`).
 
-A file is decoded once for all of them, and a view is the same whatever others are asked for. So a JPEG is decoded at one scale for all,
-and as YCbCr: grey views are its luma, which can be decoded alone, and rgb views become RGB when they are small. Hashes alone cost up to
-a quarter more than at the scale that would do for them, letterboxes up to a sixth more than as RGB; hashes, quality and a model cost two
-thirds of what a decode for each took, and two fifths where photographs are large. Grey made of RGB would cost hashes half as much again.
+A file is decoded once for all of them, and a view is the same whatever others are asked for. So a JPEG is decoded at one scale for all;
+where grey and colour are wanted as YCbCr, which holds the luma that is decoded alone where only grey is, and from which the same RGB is
+made that libjpeg makes. Hashes alone cost up to a quarter more than at the scale that would do for them; hashes, quality and a model cost
+two thirds of what a decode for each took, and two fifths where photographs are large. Grey made of RGB would cost hashes half as much
+again; colours converted after resizing would cost less, and a network sees the difference (cosine .9986 instead of .9998).
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class View:
         return next((factor for factor in (8, 4, 2) if factor <= most), 1)
 
     def render(self, picture: Image.Image) -> bytes:
-        """The view of an upright picture of mode L, RGB or YCbCr."""
+        """The view of an upright picture of mode L or RGB; a grey one also of YCbCr."""
         if self.kind == "gray":
             return _luma(picture).resize((self.side, self.side), Image.Resampling.BOX, reducing_gap=_GAP).tobytes()
         return (_centre(picture, self.side) if self.kind == "rgb" else _letterbox(picture, self.side)).tobytes()
