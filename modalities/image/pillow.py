@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ...curator.backends.cpu import lean_kernel
+from ...curator.backends.cpu import lean, lean_kernel
 
 Plane = npt.NDArray[np.uint8]
 
@@ -110,9 +110,14 @@ def _to_rgb(first: Plane, second: Plane, third: Plane) -> None:
     """Luma and both chromas of n pixels become red, green and blue, in place."""
     for i in range(len(first)):
         y, b, r = np.int32(first[i]), np.int32(second[i]) - 128, np.int32(third[i]) - 128
-        first[i] = min(max(y + ((91881 * r + 32768) >> 16), 0), 255)
-        second[i] = min(max(y + ((32768 - 22554 * b - 46802 * r) >> 16), 0), 255)
-        third[i] = min(max(y + ((116130 * b + 32768) >> 16), 0), 255)
+        first[i] = _byte(y + ((91881 * r + 32768) >> 16))
+        second[i] = _byte(y + ((32768 - 22554 * b - 46802 * r) >> 16))
+        third[i] = _byte(y + ((116130 * b + 32768) >> 16))
+
+
+@lean
+def _byte(value: int) -> int:
+    return 0 if value < 0 else 255 if value > 255 else value
 
 
 def _stretched(image: Image.Image) -> Image.Image:
