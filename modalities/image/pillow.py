@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +117,7 @@ def _to_rgb(first: Plane, second: Plane, third: Plane) -> None:
 
 
 @lean
-def _byte(value: int) -> int:
+def _byte(value: Any) -> Any:
     return 0 if value < 0 else 255 if value > 255 else value
 
 
