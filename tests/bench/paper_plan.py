@@ -12,7 +12,7 @@ CORES = 4 * 64  # four nodes
 TEXT_SCAN = 1 / (1 / (50 * MB) + 1 / (371 * MB))  # text.clean and four rules from .zst; sketches of text.dedup.fuzzy [bytes/s/core]
 DECIDE_S, DECIDE_B, DECIDE_TEMPORARY_B = 8.3e-6, 233, 260  # a record: (3.4 - 1.3 GB) / 9 million; 2.6 GB / 10 million
 WHOLE = 74 * MB  # `d4a curate` with text.dedup.fuzzy alone, JSONL in, shards out [bytes/s/core]
-IMAGE_SCAN = 744  # decode and hashes [images/s/core]
+IMAGE_SCAN = 600  # decode and hashes [images/s/core]
 IMAGE_EMBED_S = 0.039  # EfficientNet-Lite0 [core s]; no card was measured
 # measured once for this page: on 20 MB of manuals, on 50,000 small files, and by bench_scale.py from 0.2 to 0.8 million records
 LAYOUT_S, LAYOUT_B, LAYOUT_TEMPORARY_B = 6.7e-6, 145, 340  # a record: (2.4 - 1.1 GB) / 9 million
