@@ -239,6 +239,7 @@ def _weighted(spectrum: Floats, mirrored: bool, weights: Floats) -> Floats:
 
 @part
 def signs(spectrum: Floats) -> np.uint64:
+    """The hash of a spectrum (16, 16), as in `hashes`."""
     word = np.uint64(0)
     for v in range(HASHED):
         for u in range(HASHED):

@@ -249,6 +249,7 @@ def _first_bytes(count: np.uint64) -> np.uint64:
 
 @lean
 def mix_in(state: np.uint64, word: np.uint64) -> np.uint64:
+    """A state with one more word in it; which words came, and in which order, decides it."""
     state = (state ^ word) * MIX
     return state ^ (state >> np.uint64(29))
 
